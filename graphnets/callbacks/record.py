@@ -1,0 +1,164 @@
+"""The run record: everything a number needs to be trusted and repeated."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from graphnets.data import MotionBatch, MotionDataModule
+from graphnets.data.files import atomic_path, write_text
+from graphnets.tasks.objective import ObjectiveOutput
+from graphnets.tasks.task import Task
+from graphnets.version import __version__
+
+PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "torchmetrics", "numpy", "pandas")
+
+
+class RunRecord(pl.Callback):
+    """Writes ``metrics.json`` and ``predictions.csv`` into the run's folder after the test.
+
+    Args:
+        folder: Of the run.
+        variant: What the run is called in a results table, e.g. ``joint_velocity``.
+        config: The resolved configuration; without one, the task's spec and the protocol stand in its place.
+    """
+
+    def __init__(self, folder: str | Path, variant: str, config: dict[str, Any] | None = None) -> None:
+        self.folder, self.variant, self.config = Path(folder), variant, config
+        self._before, self._started = 0.0, time.monotonic()
+        self._tables: dict[str, list[pd.DataFrame]] = {}
+        self.record: dict[str, Any] | None = None
+
+    # The clock goes on where an interrupted run left it.
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds so far, for the checkpoint."""
+        return {"wall_seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Seconds of the run before it was interrupted."""
+        self._before = float(state_dict["wall_seconds"])
+
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock: what is reported is the training."""
+        self._before, self._started = self._seconds(), time.monotonic()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the predictions of an earlier test."""
+        self._tables = {}
+        self._trained_seconds = self._before
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: MotionBatch,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Keep the predictions of a batch."""
+        assert isinstance(pl_module, Task)
+        for name, output in outputs.items():
+            assert isinstance(output, ObjectiveOutput)
+            columns = {"id": batch.id, "subject": batch.subject, **pl_module.objective(name).table(output, batch)}
+            self._tables.setdefault(name, []).append(pd.DataFrame(columns))
+
+    @rank_zero_only
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the record."""
+        assert isinstance(pl_module, Task)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        for name, parts in self._tables.items():
+            file = "predictions.csv" if len(self._tables) == 1 else f"predictions_{name}.csv"
+            with atomic_path(self.folder / file) as temporary:
+                pd.concat(parts).to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+        self.record = self._describe(trainer, pl_module, data)
+        write_text(self.folder / "metrics.json", json.dumps(self.record, indent=1, allow_nan=False) + "\n")
+
+    def _describe(self, trainer: pl.Trainer, task: Task, data: MotionDataModule) -> dict[str, Any]:
+        store, protocol = data.store, data.protocol
+        checkpoint = getattr(trainer.checkpoint_callback, "last_model_path", "") or ""
+        return {
+            "dataset": store.card["name"],
+            "protocol": protocol.name,
+            "variant": self.variant,
+            "seed": task.seed,
+            "fold": protocol.fold,
+            "n_train": len(data.train_set),
+            "n_val": len(data.val_set),
+            "n_test": len(data.test_set),
+            "subjects": {
+                side: sorted(set(store.subjects[getattr(data.rows, side)])) for side in ("train", "val", "test")
+            },
+            "test": scalars(trainer, "test"),
+            "val": scalars(trainer, "val"),
+            **{
+                key: {name: details[key] for name, details in self._details(task).items() if key in details}
+                for key in ("per_class", "confusion", "classes")
+            },
+            "epochs": trainer.current_epoch,
+            "parameters": sum(p.numel() for p in task.parameters()),
+            "checkpoint": Path(checkpoint).name,
+            "wall_seconds": round(self._trained_seconds, 1),
+            "store_checksum": store.checksum,
+            "git_commit": git_commit(),
+            "versions": versions(),
+            "device": str(task.device),
+            "threads": torch.get_num_threads(),
+            "config": self.config if self.config is not None else plain_config(task, data),
+        }
+
+    @staticmethod
+    def _details(task: Task) -> dict[str, dict[str, Any]]:
+        return {
+            name: task.objective(name).details(task.objective(name).stage_metrics("test"))
+            for name in task.objectives
+        }
+
+
+def scalars(trainer: pl.Trainer, stage: str) -> dict[str, float | None]:
+    """The logged metrics of a stage without the stage's name; what isn't finite becomes None."""
+    found = {k.removeprefix(f"{stage}/"): float(v) for k, v in trainer.callback_metrics.items() if k.startswith(stage)}
+    return {k: v if math.isfinite(v) else None for k, v in sorted(found.items())}
+
+
+def plain_config(task: Task, data: MotionDataModule) -> dict[str, Any]:
+    """What stands in for a configuration when the run was made in Python."""
+    return {"model": task.spec(), "data": {"protocol": data.protocol.describe(), "batch_size": data.batch_size}}
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and what the numbers depend on."""
+    own = {"graphnets": __version__, "python": platform.python_version()}
+    return own | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def git_commit() -> str | None:
+    """The commit of the code, with ``+dirty`` when files under version control were changed; None outside a checkout."""
+    here = Path(__file__).parent
+
+    def ask(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # In site-packages a checkout further up would be somebody else's.
+    if ask("ls-files", "--error-unmatch", str(Path(__file__))) is None:
+        return None
+    changed = ask("status", "--porcelain", "--untracked-files=no")
+    return f"{ask('rev-parse', 'HEAD')}{'+dirty' if changed else ''}"

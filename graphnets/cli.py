@@ -1,0 +1,227 @@
+"""The command line: a configuration in, a run folder out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from rich.console import Console
+from rich.table import Table
+
+from graphnets.callbacks import Media, RunRecord
+from graphnets.data import MotionDataModule
+from graphnets.data.files import write_text
+from graphnets.runtime import keep_freed_memory
+from graphnets.tasks import Task
+
+# What may differ between a run and its resumption, or between a record and its repetition.
+WHERE = ("name", "runs", "wandb", "threads")
+
+
+class MotionCLI(LightningCLI):
+    """LightningCLI with a run folder; it trains, selects, tests once and writes the record."""
+
+    def __init__(self, args: Sequence[str] | None = None) -> None:
+        self.resolved: dict[str, Any] = {}
+        super().__init__(
+            Task,
+            MotionDataModule,
+            save_config_callback=None,
+            seed_everything_default=1,
+            auto_configure_optimizers=False,
+            trainer_defaults={"max_epochs": 50, "log_every_n_steps": 10},
+            args=list(args) if args is not None else None,
+            run=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Arguments of the run itself."""
+        parser.add_argument("--name", type=str, required=True, help="of the run; its folder is RUNS/NAME")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
+        parser.add_argument("--variant", type=str, default="default", help="what a results table calls the run")
+        parser.add_argument(
+            "--monitor", type=str | None, default=None,
+            help="test the checkpoint with the best of this validation metric, e.g. val/action/macro_f1; null tests "
+            "the last epoch",
+        )  # fmt: skip
+        parser.add_argument("--mode", type=Literal["max", "min"], default="max", help="which MONITOR is best")
+        parser.add_argument(
+            "--wandb", type=Literal["auto", "online", "offline", "disabled"], default="auto",
+            help="auto is online with an API key and offline without",
+        )  # fmt: skip
+        parser.add_argument("--threads", type=int | None, default=None, help="CPU threads; null leaves it to PyTorch")
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return Path(self.config["runs"]) / self.config["name"]
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    def before_instantiate_classes(self) -> None:
+        """Look at the run's folder before any work is done."""
+        text = self.parser.dump(self.config, skip_link_targets=False)
+        self.resolved = yaml.safe_load(text)
+        if (self.folder / "metrics.json").exists():
+            _stop(f"run {self.folder} is finished; choose another --name, or remove the folder to run it again")
+        saved = self.folder / "config.yaml"
+        if saved.exists() and self.last.exists():
+            before = yaml.safe_load(saved.read_text(encoding="utf-8"))
+            if changed := differences(before, self.resolved):
+                _stop(
+                    f"run {self.folder} was begun with another configuration ({', '.join(changed)} differ); "
+                    "choose another --name, or remove the folder to begin anew"
+                )
+        if self.config["threads"]:
+            torch.set_num_threads(self.config["threads"])
+        keep_freed_memory()
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """A trainer with the run's loggers and callbacks beside those of the configuration."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "config.yaml", yaml.safe_dump(self.resolved, sort_keys=False))
+        self.record = RunRecord(self.folder, self.config["variant"], self.resolved)
+        self.media = Media(self.folder)
+        self.checkpoints = ModelCheckpoint(
+            self.folder / "checkpoints",
+            filename="best-{epoch}",
+            monitor=self.config["monitor"],
+            mode=self.config["mode"],
+            save_last=True,
+            save_top_k=1 if self.config["monitor"] else 0,
+        )
+        trainer = super().instantiate_trainer(logger=self._loggers(), **kwargs)
+        trainer.callbacks += [self.record, self.media, self.checkpoints]
+        return trainer
+
+    def _loggers(self) -> list[Logger]:
+        loggers: list[Logger] = [CSVLogger(self.folder, name="", version="log")]
+        mode = self.config["wandb"]
+        if mode == "auto":
+            mode = "online" if has_wandb_key() else "offline"
+        if mode != "disabled":
+            loggers.append(
+                WandbLogger(
+                    project=f"graphnets-{Path(self.resolved['data']['store']).name}",
+                    name=self.config["name"],
+                    group=self.config["variant"],
+                    id=_run_id(self.folder),
+                    resume="allow",
+                    save_dir=self.folder,
+                    offline=mode == "offline",
+                    config=self.resolved,
+                )
+            )
+        return loggers
+
+
+def main(args: Sequence[str] | None = None) -> dict[str, Any]:
+    """Train, select, test once, write the record; resume when the run's folder holds a checkpoint.
+
+    Args:
+        args: The command line; by default that of the process.
+
+    Returns:
+        The run record.
+    """
+    arguments = expand_record(list(sys.argv[1:] if args is None else args))
+    try:
+        cli = MotionCLI(arguments)
+        _fit_and_test(cli)
+    except ValueError as error:
+        _stop(str(error))
+    _report(cli)
+    assert cli.record.record is not None
+    return cli.record.record
+
+
+def _fit_and_test(cli: MotionCLI) -> None:
+    resume = str(cli.last) if cli.last.exists() else None
+    if resume:
+        print(f"resuming from {resume}")
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
+    if cli.trainer.interrupted:
+        _stop(f"interrupted; the same command resumes from {cli.last}")
+    best = cli.checkpoints.best_model_path if cli.config["monitor"] else None
+    cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+
+
+def _report(cli: MotionCLI) -> None:
+    record = cli.record.record
+    assert record is not None
+    table = Table(title=f"{record['dataset']} · {record['protocol']} · {record['variant']} · seed {record['seed']}")
+    table.add_column("test metric")
+    table.add_column("value", justify="right")
+    for key, value in record["test"].items():
+        table.add_row(key, "-" if value is None else f"{value:.4f}")
+    table.add_row("recordings", str(record["n_test"]))
+    table.add_row("training", f"{record['wall_seconds'] / 60:.1f} min")
+    console = Console()
+    console.print(table)
+    files = [cli.folder / "metrics.json", cli.folder / "predictions.csv", *cli.media.written, cli.last]
+    for file in files:
+        if file.exists():
+            console.print(f"wrote {file}", soft_wrap=True, highlight=False)
+
+
+def expand_record(args: list[str]) -> list[str]:
+    """Replace ``--from-record FILE`` by the configuration that the record holds; later arguments override it."""
+    expanded: list[str] = []
+    rest = iter(args)
+    for argument in rest:
+        name, _, value = argument.partition("=")
+        if name not in ("--from-record", "--from_record"):
+            expanded.append(argument)
+            continue
+        path = Path(value or next(rest, ""))
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))["config"]
+        except (OSError, ValueError, KeyError) as error:
+            _stop(f"--from-record {path}: not a run record: {error!r}")
+        for key in ("name", "runs", "wandb"):
+            config.pop(key, None)
+        expanded.append(f"--config={json.dumps(config)}")
+    return expanded
+
+
+def differences(a: Any, b: Any, prefix: str = "") -> list[str]:
+    """Dotted keys in which two configurations differ, apart from where things lie."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted({*a, *b} - (set(WHERE) if not prefix else set()))
+        return [d for key in keys for d in differences(a.get(key), b.get(key), f"{prefix}{key}.")]
+    return [] if a == b else [prefix.removesuffix(".")]
+
+
+def has_wandb_key() -> bool:
+    """Is there a key for Weights & Biases, in the environment or where ``wandb login`` puts it?"""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    return netrc.is_file() and "api.wandb.ai" in netrc.read_text(encoding="utf-8", errors="ignore")
+
+
+def _run_id(folder: Path) -> str:
+    """The W&B id of the run in this folder, kept so that a resumed run goes on under it."""
+    file = folder / "wandb_id.txt"
+    if not file.exists():
+        write_text(file, os.urandom(4).hex())
+    return file.read_text(encoding="utf-8").strip()
+
+
+def _stop(message: str) -> None:
+    """End with a message instead of a traceback."""
+    Console(stderr=True).print(f"[bold red]error:[/] {message}", soft_wrap=True, highlight=False)
+    raise SystemExit(1)

@@ -1,0 +1,90 @@
+"""What the scripts that prepare and check stores have in common: tables, progress, readable endings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from graphnets.data.store import Store
+from graphnets.data.validation import Problem
+
+_LINE = 200  # columns where the output is no terminal: a line of a log file needs no wrapping
+
+
+def make_console(stderr: bool = False) -> Console:
+    """A console as wide as the terminal, or wide enough for whole lines where there is none."""
+    stream = sys.stderr if stderr else sys.stdout
+    fixed = None if stream.isatty() or "COLUMNS" in os.environ else _LINE
+    return Console(stderr=stderr, width=fixed, highlight=False)
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar with what is done, how many of how many, and the time left."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def problem_table(problems: Iterable[Problem], title: str) -> Table:
+    """Every problem in a row: file, row, value and what is wrong."""
+    table = Table(title=title, title_justify="left")
+    for name in ("file", "row", "value"):
+        table.add_column(name, overflow="fold", justify="right" if name == "row" else "left")
+    table.add_column("message", overflow="fold", ratio=1)
+    for problem in problems:
+        row = "" if problem.row is None else str(problem.row)
+        table.add_row(*(Text(cell) for cell in (problem.file, row, problem.value, problem.message)))
+    return table
+
+
+def store_table(store: Store) -> Table:
+    """What a store holds: a row a modality, with its sequences, frames, subjects and lengths."""
+    table = Table(title=Text(str(store.card["title"])), title_justify="left")
+    table.add_column("modality")
+    for name in ("sequences", "subjects", "frames", "shortest", "median", "longest", "fps", "joints"):
+        table.add_column(name, justify="right")
+    table.add_column("channels")
+    for name in store.modalities:
+        arrays = store.arrays(name)
+        there = (arrays.length > 0).numpy()
+        length = arrays.length.numpy()[there]
+        rates = sorted(set(arrays.fps.numpy()[there].tolist()))
+        table.add_row(
+            name,
+            f"{len(length):,}",
+            str(len(set(store.subjects[there]))),
+            f"{length.sum():,}",
+            *([f"{f(length):g}" for f in (np.min, np.median, np.max)] if len(length) else ["-"] * 3),
+            ", ".join(f"{rate:g}" for rate in rates) if len(rates) < 4 else f"{rates[0]:g}-{rates[-1]:g}",
+            str(arrays.skeleton.num_joints),
+            Text(f"{', '.join(arrays.channels)} [{arrays.unit}]"),
+        )
+    return table
+
+
+def run_script(main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a script's ``main`` and leave with its exit code: 1, with a message and no traceback, when it refuses.
+
+    Args:
+        main: Takes the command line's arguments (None: those of the process) and returns the exit code.
+        arguments: What to hand it.
+
+    Raises:
+        SystemExit: Always.
+    """
+    try:
+        code = main(arguments)
+    except (ValueError, OSError) as error:
+        make_console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        code = 1
+    except KeyboardInterrupt:
+        make_console(stderr=True).print("interrupted; run the same command again to go on")
+        code = 130
+    sys.exit(code)

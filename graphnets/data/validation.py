@@ -1,0 +1,213 @@
+"""Checking a store: every problem in one run, each with its file, row and value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from graphnets.data.card import card_problems, skeleton_of
+from graphnets.data.files import combined_sha256, sha256
+from graphnets.data.protocols import named_protocol
+from graphnets.data.store import open_array
+from graphnets.skeleton import Skeleton
+
+_FRAMES_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a store."""
+
+    file: str
+    row: int | None
+    value: str
+    message: str
+
+    def __str__(self) -> str:
+        """File, row, value and what is wrong, in a line."""
+        row = "" if self.row is None else f", row {self.row}"
+        value = "" if self.value == "" else f" {self.value!r}:"
+        return f"{self.file}{row}:{value} {self.message}"
+
+
+def validate(path: str | Path) -> list[Problem]:
+    """Find every problem of a store, without stopping at the first.
+
+    Args:
+        path: The store's folder.
+
+    Returns:
+        The problems; an empty list for a sound store. Rows of ``index.csv`` are counted as a spreadsheet shows them:
+        the header is row 1.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [Problem(str(path), None, "", "no such folder")]
+    return list(_Check(path).problems())
+
+
+class _Check:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.card: dict[str, Any] = {}
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._card()
+        if not self.card:
+            return
+        index: pd.DataFrame | None = None
+        try:
+            index = pd.read_csv(self.path / "index.csv", dtype=str, keep_default_na=False, na_values=[""])
+        except FileNotFoundError:
+            yield Problem("index.csv", None, "", "missing")
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            yield Problem("index.csv", None, "", f"not readable as CSV: {error}")
+        for name, spec in self.card["modalities"].items():
+            yield from self._modality(name, spec, index)
+        if index is not None:
+            yield from self._index(index)
+        yield from self._checksums()
+
+    def _card(self) -> Iterator[Problem]:
+        try:
+            card = yaml.safe_load((self.path / "card.yaml").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            yield Problem("card.yaml", None, "", "missing")
+            return
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            yield Problem("card.yaml", None, "", f"not readable as YAML: {error}")
+            return
+        found = card_problems(card)
+        yield from (Problem("card.yaml", None, "", message) for message in found)
+        if not found:
+            self.card = card
+
+    def _index(self, index: pd.DataFrame) -> Iterator[Problem]:
+        for column in ("id", "subject"):
+            if column not in index:
+                yield Problem("index.csv", None, column, "this column is missing")
+                continue
+            for row in np.flatnonzero(index[column].isna()):
+                yield Problem("index.csv", int(row) + 2, "", f"empty {column}")
+        if "id" in index:
+            first = dict(zip(index["id"][::-1], range(len(index) + 1, 1, -1), strict=True))
+            for row in np.flatnonzero(index["id"].duplicated() & index["id"].notna()):
+                id = index["id"][row]
+                yield Problem("index.csv", int(row) + 2, id, f"this id stands in row {first[id]} already")
+        for name, label in (self.card["labels"] or {}).items():
+            if name not in index:
+                yield Problem("index.csv", None, name, "the column of this label is missing")
+                continue
+            classes = [str(c) for c in label["classes"]]
+            for row in np.flatnonzero(index[name].notna() & ~index[name].isin(classes)):
+                value = index[name][row]
+                yield Problem("index.csv", int(row) + 2, value, f"is no {name}; allowed are {', '.join(classes)}")
+        if "subject" in index and "id" in index:
+            for name in self.card.get("protocols") or {}:
+                try:
+                    named_protocol(self.card, name).split(index)
+                except ValueError as error:
+                    yield Problem("card.yaml", None, name, str(error))
+
+    def _modality(self, name: str, spec: Any, index: pd.DataFrame | None) -> Iterator[Problem]:
+        skeleton, channels = skeleton_of(spec), list(spec["channels"])
+        values = mask = None
+        file, mask_file = f"{name}.npy", f"{name}.mask.npy"
+        try:
+            values = open_array(self.path / file, np.float32, (skeleton.num_joints, len(channels)))
+        except ValueError as error:
+            yield Problem(file, None, "", str(error).removeprefix(f"{self.path / file}: "))
+        if (self.path / mask_file).exists():
+            try:
+                mask = open_array(self.path / mask_file, np.bool_, (skeleton.num_joints,))
+            except ValueError as error:
+                yield Problem(mask_file, None, "", str(error).removeprefix(f"{self.path / mask_file}: "))
+        if values is not None and mask is not None and len(values) != len(mask):
+            yield Problem(mask_file, None, str(len(mask)), f"frames, but {file} has {len(values)}")
+            mask = None
+        numbers: dict[str, np.ndarray] = {}
+        if index is not None:
+            for column, allowed in (("start", "a whole number >= 0"), ("length", "a whole number >= 0"), ("fps", "> 0")):
+                full = f"{name}.{column}"
+                if full not in index:
+                    yield Problem("index.csv", None, full, "this column is missing")
+                    continue
+                number = pd.to_numeric(index[full], errors="coerce").to_numpy(dtype=np.float64)
+                fine = number > 0 if column == "fps" else (number >= 0) & (number % 1 == 0)
+                for row in np.flatnonzero(~(fine & np.isfinite(number))):
+                    yield Problem("index.csv", int(row) + 2, str(index[full][row]), f"{full} must be {allowed}")
+                numbers[column] = np.where(fine, number, np.nan)
+        if values is None:
+            return
+        start, length = numbers.get("start"), numbers.get("length")
+        if start is not None and length is not None:
+            yield from self._ranges(name, start, length, len(values))
+        yield from self._values(file, values, mask, skeleton, channels, index, start, length)
+
+    def _ranges(self, name: str, start: np.ndarray, length: np.ndarray, frames: int) -> Iterator[Problem]:
+        for row in np.flatnonzero(start + length > frames):
+            yield Problem(
+                "index.csv", int(row) + 2, f"{start[row]:.0f} + {length[row]:.0f}",
+                f"{name}.start + {name}.length is past the {frames} frames of {name}.npy",
+            )
+        known = np.flatnonzero(np.isfinite(start + length) & (length > 0))
+        order = known[np.argsort(start[known], kind="stable")]
+        overlap = start[order][1:] < (start + length)[order][:-1]
+        for before, row in zip(order[:-1][overlap], order[1:][overlap], strict=True):
+            yield Problem(
+                "index.csv", int(row) + 2, f"{start[row]:.0f}", f"{name} frames overlap those of row {before + 2}"
+            )
+
+    def _values(
+        self, file: str, values: np.ndarray, mask: np.ndarray | None, skeleton: Skeleton, channels: list[str],
+        index: pd.DataFrame | None, start: np.ndarray | None, length: np.ndarray | None,
+    ) -> Iterator[Problem]:  # fmt: skip
+        """NaN and infinities in observed places: the first of each sequence, with how many there are."""
+        found: dict[int, tuple[int, str]] = {}
+        for begin in range(0, len(values), _FRAMES_AT_ONCE):
+            block = np.asarray(values[begin : begin + _FRAMES_AT_ONCE])
+            bad = ~np.isfinite(block)
+            if mask is not None:
+                bad &= mask[begin : begin + len(block), :, None]
+            for t, v, c in np.argwhere(bad):
+                frame = begin + int(t)
+                row = _row_of(frame, start, length)
+                place = f"frame {frame if row < 0 else frame - int(start[row])}"  # type: ignore[index]
+                count, first = found.get(row, (0, ""))
+                first = first or f"{block[t, v, c]} at {place}, joint {skeleton.joints[v]!r}, channel {channels[c]!r}"
+                found[row] = (count + 1, first)
+        for row, (count, first) in sorted(found.items()):
+            who = "" if row < 0 or index is None or "id" not in index else f" (id {index['id'][row]!r})"
+            more = "" if count == 1 else f", and {count - 1} more in this sequence"
+            yield Problem(
+                file, row + 2 if row >= 0 else None, first, f"must be finite where observed{more}{who}"
+            )
+
+    def _checksums(self) -> Iterator[Problem]:
+        recorded: dict[str, str] = self.card.get("files") or {}
+        if not recorded:
+            yield Problem("card.yaml", None, "", "no checksums: this store was not finished by a StoreWriter")
+            return
+        for name, digest in recorded.items():
+            file = self.path / name
+            if not file.exists():
+                if name != "index.csv" and not name.removesuffix(".npy") in self.card["modalities"]:
+                    yield Problem(name, None, "", "missing")  # the others are reported where they are read
+            elif (now := sha256(file)) != digest:
+                yield Problem(name, None, now[:12], f"the file was changed; its recorded SHA-256 is {digest[:12]}...")
+        if combined_sha256(recorded) != self.card.get("checksum"):
+            yield Problem("card.yaml", None, str(self.card.get("checksum"))[:12], "is not the checksum of its files")
+
+
+def _row_of(frame: int, start: np.ndarray | None, length: np.ndarray | None) -> int:
+    """The row of the index that a frame belongs to, or -1."""
+    if start is None or length is None:
+        return -1
+    rows = np.flatnonzero((start <= frame) & (frame < start + length))
+    return int(rows[0]) if len(rows) else -1

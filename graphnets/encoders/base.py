@@ -1,0 +1,62 @@
+"""The contract of every encoder."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor
+
+from graphnets.nn.temporal import stride_mask
+from graphnets.skeleton import Skeleton
+from graphnets.spec import Configurable
+
+
+class Features(NamedTuple):
+    """What an encoder gives to the objectives: values ``[N, T', V', D]`` and their mask ``[N, T', V']`` or None."""
+
+    x: Tensor
+    mask: Tensor | None
+
+
+class Encoder(Configurable):
+    """A backbone: from a skeleton sequence to features; no pooling, no loss, no Lightning.
+
+    A subclass lists its own arguments, calls ``super().__init__`` and sets ``out_channels`` and ``time_stride``.
+    :class:`graphnets.testing.EncoderContract` tests all that is promised here.
+
+    Args:
+        skeleton: The graph, or the name or file of one.
+        in_channels: C.
+    """
+
+    skeleton: Skeleton
+    in_channels: int
+    out_channels: int
+    time_stride: int = 1
+
+    def __init__(self, skeleton: Skeleton | str, in_channels: int) -> None:
+        super().__init__()
+        self.skeleton = Skeleton.load(skeleton) if isinstance(skeleton, str) else skeleton
+        self.in_channels = in_channels
+
+    @abstractmethod
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Encode.
+
+        Args:
+            x: ``[N, T, V, C]``.
+            mask: True where observed, ``[N, T, V]``; None = everywhere. What stands in ``x`` where it is False, NaN
+                included, must not change an output whose mask is True.
+
+        Returns:
+            ``[N, T', V', D]`` with ``T' = ceil(T / time_stride)`` and ``D = out_channels``.
+        """
+
+    def feature_mask(self, mask: Tensor | None) -> Tensor | None:
+        """The mask of the features ``[N, T', V']``: that of every ``time_stride``-th frame, unless overridden."""
+        return stride_mask(mask, self.time_stride)
+
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Features:
+        """Features together with their mask."""
+        return Features(self(x, mask), self.feature_mask(mask))

@@ -1,0 +1,54 @@
+"""Masks: what was not observed must not be read."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def blank(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Put zeros where the mask is False, whatever stood there (NaN too, which a product would keep).
+
+    Args:
+        x: ``[..., C]``.
+        mask: ``[...]`` bool, or None for all observed.
+    """
+    return x if mask is None else x.masked_fill(~mask[..., None], 0.0)
+
+
+def masked_mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor:
+    """Mean over ``dims`` of what was observed; 0 where nothing was.
+
+    Args:
+        x: ``[..., C]``.
+        mask: ``[...]`` bool, or None for all observed.
+        dims: Non-negative dimensions, none of them the last.
+    """
+    if mask is None:
+        return x.mean(dims)
+    weight = mask[..., None].to(x.dtype)
+    return blank(x, mask).sum(dims) / weight.sum(dims).clamp(min=1)
+
+
+def conv_layout(x: Tensor) -> Tensor:
+    """``[N, T, V, C]`` as the ``[N, C, T, V]`` that convolutions take: a view in channels-last memory, no copy."""
+    return x.permute(0, 3, 1, 2)
+
+
+def motion_layout(x: Tensor) -> Tensor:
+    """Back from :func:`conv_layout`."""
+    return x.permute(0, 2, 3, 1)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear map of the channels, written as a 1x1 convolution, which is faster than ``Linear`` on a CPU.
+
+    Args:
+        x: ``[N, T, V, C_in]``.
+        weight: ``[C_out, C_in]``.
+        bias: ``[C_out]`` or None.
+
+    Returns:
+        ``[N, T, V, C_out]``.
+    """
+    return motion_layout(torch.conv2d(conv_layout(x), weight[:, :, None, None], bias))

@@ -1,0 +1,50 @@
+"""Convolution along time."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from graphnets.nn.masking import blank, conv_layout, motion_layout
+
+
+class TemporalConv(nn.Module):
+    """A convolution over time with the same weights for every joint, centred and zero-padded.
+
+    Args:
+        in_channels: ``C_in``.
+        out_channels: ``C_out``.
+        kernel: Frames it spans; odd.
+        stride: Keep every stride-th frame, from the first.
+        separable: A convolution over time for each channel by itself, then a linear map of the channels (Chollet 2017,
+            arXiv 1610.02357): another network, with about a kernel-th of the products.
+
+    Raises:
+        ValueError: ``kernel`` is even.
+
+    Shapes:
+        ``x [N, T, V, C_in]``, ``mask [N, T, V]`` or None -> ``[N, ceil(T / stride), V, C_out]``. Masked entries count as
+        zeros, just as frames before the first and after the last: so padding changes nothing.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 9, stride: int = 1, separable: bool = False
+    ) -> None:
+        super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"temporal kernel is {kernel}; it must be odd, to have a middle")
+        shape = {"kernel_size": (kernel, 1), "stride": (stride, 1), "padding": (kernel // 2, 0)}
+        self.conv: nn.Module
+        if separable:
+            depthwise = nn.Conv2d(in_channels, in_channels, **shape, groups=in_channels)  # type: ignore[arg-type]
+            self.conv = nn.Sequential(depthwise, nn.Conv2d(in_channels, out_channels, 1))
+        else:
+            self.conv = nn.Conv2d(in_channels, out_channels, **shape)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Convolve."""
+        return motion_layout(self.conv(conv_layout(blank(x, mask))))
+
+
+def stride_mask(mask: Tensor | None, stride: int) -> Tensor | None:
+    """The mask of what a strided temporal convolution puts out."""
+    return mask if mask is None or stride == 1 else mask[:, ::stride]

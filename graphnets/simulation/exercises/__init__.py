@@ -1,0 +1,33 @@
+"""Exercises, one a file."""
+
+from __future__ import annotations
+
+from graphnets.simulation.exercises.arm_raise import ArmRaise
+from graphnets.simulation.exercises.base import CHANNELS, SINES, Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.jumping_jack import JumpingJack
+from graphnets.simulation.exercises.lunge import Lunge
+from graphnets.simulation.exercises.push_up import PushUp
+from graphnets.simulation.exercises.sit_to_stand import SitToStand
+from graphnets.simulation.exercises.squat import Squat
+
+EXERCISES: dict[str, Exercise] = {
+    e.name: e for e in (Squat(), Lunge(), SitToStand(), ArmRaise(), JumpingJack(), PushUp())
+}
+"""All exercises by name."""
+
+__all__ = [
+    "CHANNELS",
+    "EXERCISES",
+    "SINES",
+    "ArmRaise",
+    "Control",
+    "Controls",
+    "Exercise",
+    "Joints",
+    "JumpingJack",
+    "Lunge",
+    "Mistake",
+    "PushUp",
+    "SitToStand",
+    "Squat",
+]

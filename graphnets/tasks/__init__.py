@@ -1,0 +1,8 @@
+"""The one task, and the objectives it is trained with."""
+
+from graphnets.tasks.classification import Classification
+from graphnets.tasks.objective import Objective, ObjectiveOutput
+from graphnets.tasks.schedule import WarmupCosine
+from graphnets.tasks.task import Task
+
+__all__ = ["Classification", "Objective", "ObjectiveOutput", "Task", "WarmupCosine"]

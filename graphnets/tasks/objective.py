@@ -1,0 +1,98 @@
+"""An objective: head, loss, metrics and weight in one object."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from graphnets.data import MotionBatch, MotionDataModule
+from graphnets.encoders import Features
+from graphnets.spec import Configurable
+
+
+@dataclass
+class ObjectiveOutput:
+    """What an objective says of a batch.
+
+    Attributes:
+        prediction: What the head puts out, e.g. logits ``[N, K]``.
+        loss: A scalar, unweighted.
+        logs: More scalars to log.
+    """
+
+    prediction: Tensor
+    loss: Tensor
+    logs: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(Configurable):
+    """Something to learn from features. The task knows nothing about it but this.
+
+    Args:
+        weight: Of its loss in the sum.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+        self.validation: MetricCollection | None = None
+        self.test: MetricCollection | None = None
+
+    @abstractmethod
+    def build(self, encoder_channels: int) -> None:
+        """Make the head, once the width of the features is known."""
+
+    def prepare(self, data: MotionDataModule) -> None:  # noqa: B027
+        """Check against the data and take from its training side what the loss needs; before fitting."""
+
+    @abstractmethod
+    def forward(
+        self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]
+    ) -> ObjectiveOutput:
+        """Predict and compare.
+
+        Args:
+            features: Of the encoder.
+            batch: With labels and targets.
+            predictions: Of the objectives before this one, by name.
+        """
+
+    @abstractmethod
+    def metrics(self) -> MetricCollection:
+        """Fresh metrics for validation or test."""
+
+    @abstractmethod
+    def update(self, metrics: MetricCollection, output: ObjectiveOutput, batch: MotionBatch) -> None:
+        """Feed metrics with a batch."""
+
+    @abstractmethod
+    def summarize(self, metrics: MetricCollection) -> dict[str, float]:
+        """The scalars of the metrics, by name."""
+
+    def details(self, metrics: MetricCollection) -> dict[str, Any]:
+        """Values per class or per target and what pictures are drawn from; plain data for the run record."""
+        return {}
+
+    @abstractmethod
+    def table(self, output: ObjectiveOutput, batch: MotionBatch) -> dict[str, Any]:
+        """Columns of the prediction table for a batch."""
+
+    @torch.no_grad()
+    def observe(self, stage: str, output: ObjectiveOutput, batch: MotionBatch) -> None:
+        """Feed the metrics of a stage (``val`` or ``test``)."""
+        self.update(self.stage_metrics(stage), output, batch)
+
+    def stage_metrics(self, stage: str) -> MetricCollection:
+        """The metrics of a stage, made when first asked for."""
+        name = "validation" if stage == "val" else "test"
+        if getattr(self, name) is None:
+            device = next(self.parameters()).device
+            setattr(self, name, self.metrics().to(device))
+        found: MetricCollection = getattr(self, name)
+        return found

@@ -1,0 +1,292 @@
+"""The one LightningModule: transforms, encoder, objectives, optimiser."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from graphnets.data import MotionBatch, MotionDataModule
+from graphnets.encoders import Encoder
+from graphnets.spec import Configurable, from_spec, to_spec
+from graphnets.tasks.objective import Objective, ObjectiveOutput
+from graphnets.transforms import Transform
+from graphnets.version import __version__
+
+SPEC = "graphnets"
+OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
+SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
+
+
+class Task(pl.LightningModule):
+    """Trains an encoder on any set of objectives.
+
+    A checkpoint of a task holds plain data and weights only: :meth:`from_checkpoint` rebuilds the task from it.
+
+    Args:
+        encoder: The backbone.
+        objectives: What to learn, by name, in order: later ones see the predictions of earlier ones.
+        modality: Which modality the encoder reads.
+        transforms: Run on each batch on the device. Random ones act in training only; ``Normalize`` is fitted on the
+            training sequences before the first epoch and travels in the checkpoint.
+        optimizer: Called with the parameter groups; biases, norms and other vectors get no weight decay.
+        scheduler: Called with the optimiser and the number of training steps, stepped after each.
+
+    Raises:
+        ValueError: There is no objective.
+
+    Example:
+        >>> encoder = STGCN("kinect20", in_channels=6, widths=(48, 96), strides=(1, 2))
+        >>> task = Task(encoder, {"action": Classification("action", 27)}, transforms=[Resample(32), Center()])
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        objectives: dict[str, Objective],
+        modality: str = "pose",
+        transforms: list[Transform] | None = None,
+        optimizer: OptimizerFactory = partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01),
+        scheduler: SchedulerFactory | None = None,
+    ) -> None:
+        super().__init__()
+        if not objectives:
+            raise ValueError("a task needs at least one objective")
+        self.encoder, self.modality = encoder, modality
+        self.objectives = nn.ModuleDict(objectives)
+        self.transforms = nn.ModuleList(transforms or [])
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        for objective in objectives.values():
+            objective.build(encoder.out_channels)
+        self.seed = 0
+
+    # What it computes ---------------------------------------------------------------------------------------
+
+    def transform(self, batch: MotionBatch) -> MotionBatch:
+        """The batch as the encoder reads it; the given one stays as it is."""
+        batch = copy.copy(batch)
+        for transform in self.transforms:
+            batch = transform(batch)
+        return batch
+
+    def forward(self, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
+        """Outputs of every objective for a raw batch."""
+        return self._outputs(self.transform(batch))
+
+    def _outputs(self, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
+        store = batch[self.modality]
+        # Nothing missing is the usual case and the faster one: norms and convolutions then skip the mask.
+        mask = None if bool(store.mask.all()) else store.mask
+        features = self.encoder.encode(store.x, mask)
+        outputs: dict[str, ObjectiveOutput] = {}
+        predictions: dict[str, Tensor] = {}
+        for name, objective in self.objectives.items():
+            outputs[name] = objective(features, batch, predictions)
+            predictions[name] = outputs[name].prediction
+        return outputs
+
+    # Lightning ----------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Check the encoder against the data; the rest of the preparation waits for the device."""
+        data = self._data()
+        for objective in self.objectives.values():
+            objective.prepare(data)
+        self._fit_transforms(data)
+        with torch.no_grad():
+            was_training = self.training
+            sample = self.eval().transform(data.train_set.__getitems__([0]))
+            self.train(was_training)
+        self._check(sample)
+
+    def on_fit_start(self) -> None:
+        """Note the seed of the run: what is random in an epoch follows from it and the epoch alone."""
+        self.seed = torch.initial_seed() % 2**31
+
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch, so that a resumed run draws what an unbroken one would have drawn."""
+        torch.manual_seed((self.seed << 20) + self.current_epoch)
+
+    def training_step(self, batch: MotionBatch, index: int) -> Tensor:
+        """The weighted sum of the losses."""
+        outputs = self(batch)
+        return self._log_losses("train", outputs, len(batch))
+
+    def validation_step(self, batch: MotionBatch, index: int) -> None:
+        """Losses and metrics."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: MotionBatch, index: int) -> dict[str, ObjectiveOutput]:
+        """Losses and metrics; the outputs go to the callbacks."""
+        return self._evaluate("test", batch)
+
+    def predict_step(self, batch: MotionBatch, index: int) -> dict[str, ObjectiveOutput]:
+        """The outputs."""
+        outputs: dict[str, ObjectiveOutput] = self(batch)
+        return outputs
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics."""
+        self._log_metrics("test")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimiser and schedule; weight decay on matrices only."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1]},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = self.make_optimizer([g for g in groups if g["params"]])
+        if self.make_scheduler is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, steps), "interval": "step"},
+        }
+
+    def _evaluate(self, stage: str, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
+        outputs: dict[str, ObjectiveOutput] = self(batch)
+        self._log_losses(stage, outputs, len(batch))
+        for name, output in outputs.items():
+            self.objective(name).observe(stage, output, batch)
+        return outputs
+
+    def _log_losses(self, stage: str, outputs: dict[str, ObjectiveOutput], n: int) -> Tensor:
+        total = torch.stack([self.objective(name).weight * o.loss for name, o in outputs.items()]).sum()
+        scalars = {f"{stage}/loss": total.detach()}
+        for name, output in outputs.items():
+            scalars[f"{stage}/{name}/loss"] = output.loss.detach()
+            if stage == "train":
+                scalars |= {f"{stage}/{name}/{key}": value for key, value in output.logs.items()}
+        self.log_dict(scalars, on_step=False, on_epoch=True, batch_size=n)
+        return total
+
+    def _log_metrics(self, stage: str) -> None:
+        for name in self.objectives:
+            metrics = self.objective(name).stage_metrics(stage)
+            values = self.objective(name).summarize(metrics)
+            self.log_dict({f"{stage}/{name}/{key}": value for key, value in values.items()}, prog_bar=stage == "val")
+            if stage == "val":
+                metrics.reset()
+
+    def objective(self, name: str) -> Objective:
+        """An objective by name."""
+        found = self.objectives[name]
+        assert isinstance(found, Objective)
+        return found
+
+    # Before fitting -----------------------------------------------------------------------------------------
+
+    def _data(self) -> MotionDataModule:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, MotionDataModule):
+            raise ValueError("a Task is trained and tested with a MotionDataModule: trainer.fit(task, datamodule=data)")
+        return data
+
+    def _fit_transforms(self, data: MotionDataModule) -> None:
+        """Fit what learns from data on the training sequences, as the transforms before it leave them."""
+        was_training = self.training
+        self.eval()
+        for i, transform in enumerate(self.transforms):
+            fit = getattr(transform, "fit", None)
+            if fit is None or bool(transform.fitted):
+                continue
+            with torch.no_grad():
+                fit(self._partly(self.transforms[:i], data))
+        self.train(was_training)
+
+    @staticmethod
+    def _partly(transforms: Iterable[nn.Module], data: MotionDataModule) -> Iterable[MotionBatch]:
+        rows = torch.arange(len(data.train_set))
+        for part in rows.split(256):
+            batch = data.train_set.__getitems__(part)
+            for transform in transforms:
+                batch = transform(batch)
+            yield batch
+
+    def _check(self, batch: MotionBatch) -> None:
+        """Does the encoder fit what the transforms hand it?"""
+        store, encoder = batch[self.modality], self.encoder
+        if store.skeleton.joints != encoder.skeleton.joints:
+            raise ValueError(
+                f"the encoder was made for skeleton {encoder.skeleton.name!r}, but {self.modality!r} has "
+                f"{store.skeleton.name!r}: set the encoder's skeleton, or add the transform Remap"
+            )
+        if store.x.shape[-1] != encoder.in_channels:
+            raise ValueError(
+                f"the encoder's in_channels is {encoder.in_channels}, but {self.modality!r} comes out of the transforms "
+                f"with {store.x.shape[-1]}: {', '.join(store.channels)}"
+            )
+
+    # Checkpoints --------------------------------------------------------------------------------------------
+
+    def spec(self) -> dict[str, Any]:
+        """All that rebuilds this task, as plain data."""
+        return {
+            "version": __version__,
+            "encoder": to_spec(self.encoder),
+            "objectives": {name: to_spec(objective) for name, objective in self.objectives.items()},
+            "transforms": [to_spec(transform) for transform in self.transforms],
+            "modality": self.modality,
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the spec."""
+        checkpoint[SPEC] = self.spec()
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> Task:
+        """Rebuild a trained task, ready for inference.
+
+        Nothing is unpickled: the file is read with ``weights_only=True`` and only subclasses of the project's own
+        contracts are made from it.
+
+        Args:
+            path: A checkpoint that training wrote.
+            device: Where to put it.
+
+        Raises:
+            ValueError: There is no such file, it is no checkpoint of a task, or a class of it can't be imported.
+        """
+        checkpoint = load_checkpoint(path, device)
+        spec = checkpoint[SPEC]
+        task = cls(
+            encoder=from_spec(spec["encoder"], Configurable),
+            objectives=from_spec(spec["objectives"], Configurable),
+            modality=spec["modality"],
+            transforms=from_spec(spec["transforms"], Configurable),
+        )
+        task.load_state_dict(checkpoint["state_dict"])
+        return task.to(device).eval()
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without unpickling anything but tensors and plain data.
+
+    Raises:
+        ValueError: There is no such file or it is no checkpoint of a task.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such checkpoint")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... by what is wrong
+        raise ValueError(f"{path}: not readable as a checkpoint: {error}") from error
+    if not isinstance(checkpoint, dict) or SPEC not in checkpoint:
+        raise ValueError(f"{path}: not a checkpoint of a graphnets Task (it holds no {SPEC!r})")
+    return checkpoint

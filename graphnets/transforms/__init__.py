@@ -1,0 +1,40 @@
+"""Transforms of motion batches, on the device that holds them, aware of masks."""
+
+from graphnets.transforms.base import RandomTransform, Transform, coordinate_count, lengths, masked_mean
+from graphnets.transforms.corruption import FrameDrop, Jitter, JointDrop
+from graphnets.transforms.geometry import (
+    Center,
+    RandomBoneScale,
+    RandomMirror,
+    RandomRotate,
+    RandomScale,
+    Remap,
+    Scale,
+)
+from graphnets.transforms.normalize import Normalize
+from graphnets.transforms.streams import Streams
+from graphnets.transforms.temporal import RandomCrop, Resample, ResampleRate, TimeWarp
+
+__all__ = [
+    "Center",
+    "FrameDrop",
+    "Jitter",
+    "JointDrop",
+    "Normalize",
+    "RandomBoneScale",
+    "RandomCrop",
+    "RandomMirror",
+    "RandomRotate",
+    "RandomScale",
+    "RandomTransform",
+    "Remap",
+    "Resample",
+    "ResampleRate",
+    "Scale",
+    "Streams",
+    "TimeWarp",
+    "Transform",
+    "coordinate_count",
+    "lengths",
+    "masked_mean",
+]

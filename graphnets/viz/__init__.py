@@ -1,0 +1,24 @@
+"""Pictures of movement: animations, film strips, contact sheets, sensor curves, confusion matrices.
+
+Left is blue, right vermilion, the trunk grey, a second motion green. Nothing here needs a display.
+"""
+
+from graphnets.viz.body import StickFigure, skeleton_frame
+from graphnets.viz.charts import confusion_matrix, signals
+from graphnets.viz.clip import Clip
+from graphnets.viz.motion import MAX_SHEET, animate, animate_clip, contact_sheet, film_strip
+from graphnets.viz.movie import find_ffmpeg
+
+__all__ = [
+    "MAX_SHEET",
+    "Clip",
+    "StickFigure",
+    "animate",
+    "animate_clip",
+    "confusion_matrix",
+    "contact_sheet",
+    "film_strip",
+    "find_ffmpeg",
+    "signals",
+    "skeleton_frame",
+]
