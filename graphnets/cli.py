@@ -40,7 +40,7 @@ class MotionCLI(LightningCLI):
             seed_everything_default=1,
             auto_configure_optimizers=False,
             trainer_defaults={"max_epochs": 50, "log_every_n_steps": 10},
-            args=list(args) if args is not None else None,
+            args=args if args is None else list(args),
             run=False,
         )
 
@@ -58,6 +58,10 @@ class MotionCLI(LightningCLI):
         parser.add_argument(
             "--wandb", type=Literal["auto", "online", "offline", "disabled"], default="auto",
             help="auto is online with an API key and offline without",
+        )  # fmt: skip
+        parser.add_argument(
+            "--test", type=bool, default=True,
+            help="false leaves the test subjects alone: for choosing settings on the validation subjects",
         )  # fmt: skip
         parser.add_argument("--threads", type=int | None, default=None, help="CPU threads; null leaves it to PyTorch")
 
@@ -137,9 +141,12 @@ def main(args: Sequence[str] | None = None) -> dict[str, Any]:
     Returns:
         The run record.
     """
-    arguments = expand_record(list(sys.argv[1:] if args is None else args))
+    given = expand_record(list(sys.argv[1:] if args is None else args))
     try:
-        cli = MotionCLI(arguments)
+        # From the command line it reads sys.argv itself: given a list there, Lightning warns of a mistake.
+        if args is None:
+            sys.argv[1:] = given
+        cli = MotionCLI(None if args is None else given)
         _fit_and_test(cli)
     except ValueError as error:
         _stop(str(error))
@@ -155,6 +162,9 @@ def _fit_and_test(cli: MotionCLI) -> None:
     cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
     if cli.trainer.interrupted:
         _stop(f"interrupted; the same command resumes from {cli.last}")
+    if not cli.config["test"]:
+        cli.record.write(cli.trainer, cli.model)
+        return
     best = cli.checkpoints.best_model_path if cli.config["monitor"] else None
     cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=best, weights_only=True, verbose=False)
 
@@ -162,12 +172,13 @@ def _fit_and_test(cli: MotionCLI) -> None:
 def _report(cli: MotionCLI) -> None:
     record = cli.record.record
     assert record is not None
+    stage = "test" if record["test"] else "val"
     table = Table(title=f"{record['dataset']} · {record['protocol']} · {record['variant']} · seed {record['seed']}")
-    table.add_column("test metric")
+    table.add_column(f"{stage} metric")
     table.add_column("value", justify="right")
-    for key, value in record["test"].items():
+    for key, value in record[stage].items():
         table.add_row(key, "-" if value is None else f"{value:.4f}")
-    table.add_row("recordings", str(record["n_test"]))
+    table.add_row("recordings", str(record[f"n_{stage}"]))
     table.add_row("training", f"{record['wall_seconds'] / 60:.1f} min")
     console = Console()
     console.print(table)

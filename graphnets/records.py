@@ -2,7 +2,8 @@
 
 A run leaves one record. Those of one (dataset, protocol, variant) are a *group*: one row of a results table.
 Within a group the folds of a seed are averaged first, weighted equally; mean and sample standard deviation
-(``ddof=1``) are then taken over the seeds. Records of a group that differ in more than seed and fold are refused.
+(``ddof=1``) are then taken over the seeds. Records of a group that differ in more than seed and fold are
+refused.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ from scipy import stats
 PERCENT = frozenset({"accuracy", "macro_f1", "balanced_accuracy"})
 # The ones that are a share of the test recordings, hence binomial; the others average over classes.
 PROPORTIONS = frozenset({"accuracy"})
-# Settings that may differ within a group: they name the run, say where it writes or reads, or are seed and fold.
+# Settings that may differ within a group: the run's name, where it reads and writes, its seed and fold.
 UNCOMPARED = (
-    "seed_everything", "name", "data.store", "data.init_args.store", "data.fold", "data.*.fold",
-    "runs", "runs.*", "runs_dir", "runs_folder", "trainer.default_root_dir",
-    "logger", "logger.*", "trainer.logger", "trainer.logger.*", "wandb", "wandb.*", "threads", "num_threads",
+    "seed_everything", "name", "runs", "wandb", "threads", "data.store", "data.*.fold",
+    "trainer.default_root_dir", "trainer.logger", "trainer.logger.*",
 )  # fmt: skip
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "dataset": str, "protocol": str, "variant": str, "seed": int, "fold": (int, type(None)),
@@ -34,6 +34,7 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "git_commit": str, "store_checksum": str, "versions": dict, "wall_seconds": (int, float),
     "parameters": int,
 }  # fmt: skip
+LEAST = {"seed": 0, "fold": 0, "n_test": 1, "wall_seconds": 0, "parameters": 0}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Group:
 
     @property
     def one_seed(self) -> list[Record]:
-        """The records of the first seed: together they hold each test recording once, as those of any seed do."""
+        """The records of the first seed: together they test each recording once, as those of any seed do."""
         return next(iter(self.seeds.values()))
 
     @property
@@ -100,9 +101,9 @@ class Group:
     def interval(self, metric: str) -> tuple[float, float] | None:
         """The 95 % Wilson interval of the mean accuracy at the number of labelled test recordings.
 
-        Not at that number times the seeds: every seed is tested on the same recordings, so more seeds say nothing
-        about others. Recordings of one person are alike, which the interval doesn't know: for new people the
-        uncertainty is larger. None for a metric that is no proportion of recordings.
+        Not at that number times the seeds: every seed is tested on the same recordings, so more seeds say
+        nothing about others. Recordings of one person are alike, which the interval doesn't know: for new
+        people the uncertainty is larger. None for a metric that is no proportion of recordings.
         """
         objective, name = metric.split("/", 1)[0], metric.rsplit("/", 1)[-1]
         if name not in PROPORTIONS:
@@ -131,7 +132,7 @@ def mean_sd(values: list[float]) -> tuple[float, float | None]:
 
 
 def wilson(p: float, n: int) -> tuple[float, float]:
-    r"""The 95 % score interval of a proportion ``p`` of ``n`` (Wilson 1927, doi 10.1080/01621459.1927.10502953).
+    r"""The 95 % score interval of a proportion ``p`` of ``n`` (Wilson 1927, J. Am. Stat. Assoc. 22).
 
     .. math:: \frac{p + z^2 / 2n \pm z \sqrt{p (1 - p) / n + z^2 / 4n^2}}{1 + z^2 / n}
     """
@@ -153,8 +154,8 @@ def read_record(path: str | Path) -> Record:
     """Read one record.
 
     Raises:
-        ValueError: It is no JSON object, a key is missing or of the wrong type, or a metric is no finite number
-            (a percent metric: no fraction); all problems in one message.
+        ValueError: It is no JSON object, a key is missing or of the wrong type, or a metric is no finite
+            number (a percent metric: no fraction); all problems in one message.
     """
     path = Path(path)
     try:
@@ -204,14 +205,18 @@ def group(records: Iterable[Record]) -> list[Group]:
     """Group records by dataset, protocol and variant.
 
     Raises:
-        ValueError: A run is there twice, records of a group differ in more than seed and fold, or folds are missing.
+        ValueError: A run is there twice, records of a group differ in more than seed and fold, or folds are
+            missing.
     """
     found: dict[tuple[str, str, str], dict[tuple[int, int | None], Record]] = {}
     for record in records:
         twin = found.setdefault(record.key, {}).setdefault(record.run, record)
         if twin is not record:
-            run = dict(zip(("dataset", "protocol", "variant", "seed", "fold"), record.key + record.run, strict=True))
-            raise ValueError(f"{twin.path} and {record.path} are the same run: {run}")
+            dataset, protocol, variant = record.key
+            raise ValueError(
+                f"{twin.path} and {record.path} are the same run: dataset {dataset!r}, "
+                f"protocol {protocol!r}, variant {variant!r}, seed {record.run[0]}, fold {record.run[1]}"
+            )
     groups = []
     for key, runs in sorted(found.items()):
         seeds: dict[int, list[Record]] = {}
@@ -228,7 +233,7 @@ def group(records: Iterable[Record]) -> list[Group]:
 def paired_differences(groups: Iterable[Group], a: str, b: str, metric: str) -> list[Difference]:
     """Compare two variants run by run: same dataset, protocol, seed and fold.
 
-    The t-interval takes the pairs as independent. Folds share training recordings: with them it is too narrow.
+    The t-interval takes the pairs as independent. Folds share training data, which makes it too narrow.
 
     Args:
         groups: Of one table.
@@ -272,8 +277,8 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"key {key!r} is missing"
         elif not isinstance(data[key], kind) or isinstance(data[key], bool):
             yield f"{key} is {data[key]!r}, of type {type(data[key]).__name__}"
-        elif key in ("n_test", "wall_seconds", "parameters") and not (key != "n_test") <= data[key] < math.inf:
-            yield f"{key} is {data[key]!r}"
+        elif key in LEAST and data[key] is not None and not LEAST[key] <= data[key] < math.inf:
+            yield f"{key} is {data[key]!r}, must be at least {LEAST[key]}"
     if isinstance(data.get("subjects"), dict):
         for side in ("train", "val", "test"):
             names = data["subjects"].get(side)
@@ -337,10 +342,12 @@ def _by_seed_and_fold(run: tuple[int, int | None]) -> tuple[int, int]:
 
 
 def _labelled(data: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Labelled test recordings by objective; never more than were tested, should an objective count frames."""
-    for objective, classes in (data.get("per_class") or {}).items():
-        counts = [row.get("n") for row in classes.values() if isinstance(row, dict)]
-        if counts and all(isinstance(n, int) for n in counts) and sum(counts) > 0:
+    """Labelled test recordings by objective; no more than were tested, where an objective counts frames."""
+    per_class = data.get("per_class")
+    for objective, classes in per_class.items() if isinstance(per_class, dict) else ():
+        rows = list(classes.values()) if isinstance(classes, dict) else []
+        counts: list[Any] = [row.get("n") if isinstance(row, dict) else None for row in rows]
+        if all(isinstance(n, int) for n in counts) and sum(counts) > 0:
             yield objective, min(sum(counts), data["n_test"])
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from graphnets.skeleton import Skeleton
 
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = (bool, str, int, float)  # bool is an int too, so it comes first
 T = TypeVar("T", bound="Configurable")
 
 
@@ -22,7 +22,7 @@ class Configurable(nn.Module):
     """Base of encoders, heads, losses, transforms and objectives: it records its initial arguments.
 
     Arguments must be plain values, :class:`~graphnets.skeleton.Skeleton`, other ``Configurable`` modules, or
-    lists, tuples and dictionaries of these.
+    lists, tuples and dictionaries of these. They need names: ``*args`` can't be passed to.
     """
 
     init_args: dict[str, Any]
@@ -35,6 +35,11 @@ class Configurable(nn.Module):
         recorded: dict[str, Any] = {}
         for name, value in list(bound.arguments.items())[1:]:
             kind = bound.signature.parameters[name].kind
+            if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
+                raise ValueError(
+                    f"{cls.__qualname__} takes {value!r} by position alone, under the name {name!r}, but a checkpoint "
+                    "rebuilds it by keywords: make it an argument with a name (a list, if there are several values)"
+                )
             recorded.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
         module.__dict__["init_args"] = recorded
         return module
@@ -52,10 +57,18 @@ def to_spec(value: Any) -> Any:
     Raises:
         ValueError: ``value`` holds something that can't be written down as plain data.
     """
-    if isinstance(value, _PLAIN):
-        return value
+    if value is None:
+        return None
+    for plain in _PLAIN:
+        if isinstance(value, plain):
+            return plain(value)  # subclasses too (NumPy's floats, string enumerations), which no checkpoint may hold
     if isinstance(value, Configurable):
         cls = type(value)
+        if "." in cls.__qualname__:
+            raise ValueError(
+                f"{cls.__qualname__!r} is defined inside a function or a class, where a checkpoint can't find it "
+                f"again: move it to the top of the module {cls.__module__}"
+            )
         return {
             "class_path": f"{cls.__module__}.{cls.__qualname__}",
             "init_args": {k: to_spec(v) for k, v in value.init_args.items()},
@@ -65,6 +78,9 @@ def to_spec(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [to_spec(v) for v in value]
     if isinstance(value, dict):
+        strange = [k for k in value if not isinstance(k, str)]
+        if strange:
+            raise ValueError(f"the keys of a dictionary in a checkpoint must be strings, not {strange}")
         return {str(k): to_spec(v) for k, v in value.items()}
     raise ValueError(
         f"{value!r} ({type(value).__name__}) can't be stored in a checkpoint: initial arguments must be plain "
@@ -77,22 +93,29 @@ def from_spec(spec: Any, base: type[Configurable] = Configurable) -> Any:
 
     Args:
         spec: Plain data.
-        base: What a class path must be a subclass of. Anything else is refused before it is called, so a
-            checkpoint from elsewhere can't run arbitrary callables.
+        base: What a class path must be a subclass of; the components that it is made from may be any
+            :class:`Configurable`. Anything else is refused before it is called, so a checkpoint from elsewhere
+            can't run arbitrary callables.
 
     Raises:
-        ValueError: The class can't be imported or is no ``base``.
+        ValueError: The class can't be imported, is no ``base``, or doesn't take the arguments.
     """
     if isinstance(spec, list):
         return [from_spec(v, base) for v in spec]
     if not isinstance(spec, dict):
         return spec
-    if set(spec) == {"skeleton"} and isinstance(spec["skeleton"], dict):
-        return Skeleton.from_dict(spec["skeleton"])
+    inner = spec.get("skeleton")
+    if len(spec) == 1 and isinstance(inner, dict) and "joints" in inner:  # a modality may be called "skeleton" too
+        return Skeleton.from_dict(inner)
     if "class_path" not in spec:
         return {k: from_spec(v, base) for k, v in spec.items()}
     cls = import_class(spec["class_path"], base)
-    return cls(**{k: from_spec(v, base) for k, v in spec.get("init_args", {}).items()})
+    arguments = {k: from_spec(v) for k, v in (spec.get("init_args") or {}).items()}
+    try:
+        inspect.signature(cls.__init__).bind(None, **arguments)
+    except TypeError as error:
+        raise ValueError(f"can't rebuild {spec['class_path']!r} from the arguments {arguments}: {error}") from error
+    return cls(**arguments)
 
 
 def import_class(path: str, base: type[T]) -> type[T]:
@@ -101,14 +124,15 @@ def import_class(path: str, base: type[T]) -> type[T]:
     Raises:
         ValueError: There is no such class, or it isn't a subclass of ``base``.
     """
-    module_name, _, name = path.rpartition(".")
+    module_name, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
+    if not module_name or module_name.startswith("."):
+        raise ValueError(f"{path!r} is no import path; expected 'package.module.Class'")
     try:
-        found: Any = importlib.import_module(module_name) if module_name else None
+        module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ValueError(
-            f"can't import {path!r} ({error}); is the file that defines it on PYTHONPATH?"
-        ) from error
-    found = getattr(found, name, None)
+        raise ValueError(f"can't import {path!r} ({error}); is the file that defines it on PYTHONPATH?") from error
+    found: Any = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise ValueError(f"{path!r} is not a subclass of {base.__module__}.{base.__qualname__}")
+        hint = "; it was defined in the script that trained it: put it in a file" if module_name == "__main__" else ""
+        raise ValueError(f"{path!r} is not a subclass of {base.__module__}.{base.__qualname__}{hint}")
     return found

@@ -30,6 +30,7 @@ class UsageError(Exception):
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="preview.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -58,9 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default="y",
         help="vertical axis; =-y points down (y)",
     )
-    drawing.add_argument(
-        "--view", choices=("body", "axes"), default="body", help="turn bodies to the front, or not"
-    )
+    drawing.add_argument("--view", choices=("body", "axes"), default="body", help="turn bodies to the front, or not")
     return parser.parse_args(arguments)
 
 
@@ -106,9 +105,7 @@ def _of_classes(store: Store, wanted: Sequence[str]) -> np.ndarray:
     for entry in wanted:
         name, _, value = entry.partition("=")
         if name not in store.labels:
-            raise UsageError(
-                f"--label {entry}: no label {name!r}; there are {', '.join(store.labels) or 'none'}"
-            )
+            raise UsageError(f"--label {entry}: no label {name!r}; there are {', '.join(store.labels) or 'none'}")
         if value not in store.labels[name]:
             allowed = ", ".join(store.labels[name])
             raise UsageError(f"--label {entry}: {name} has no class {value!r}; allowed are {allowed}")
@@ -151,9 +148,7 @@ def prepare(folder: Path, options: argparse.Namespace) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(
-            f"{folder} is no folder to write to: {error.strerror}; choose another with --out"
-        ) from error
+        raise UsageError(f"{folder} is no folder to write to: {error.strerror}; choose another with --out") from error
 
 
 def preview(options: argparse.Namespace) -> list[tuple[str, Path]]:
@@ -167,9 +162,7 @@ def preview(options: argparse.Namespace) -> list[tuple[str, Path]]:
         raise UsageError(f"no modality {modality!r}; there are {', '.join(store.modalities)}")
     rows = select(store, options, modality)
     if len(rows) > viz.MAX_SHEET:
-        raise UsageError(
-            f"{len(rows)} recordings are too many for one contact sheet; {viz.MAX_SHEET} are allowed"
-        )
+        raise UsageError(f"{len(rows)} recordings are too many for one contact sheet; {viz.MAX_SHEET} are allowed")
     folder = options.out or Path("previews") / options.store.resolve().name
     prepare(folder, options)
     written: list[tuple[str, Path]] = []
@@ -186,12 +179,13 @@ def preview(options: argparse.Namespace) -> list[tuple[str, Path]]:
             written.append((clip.title, draw(clip, stem, options, store.arrays(modality).unit)))
     if not clips:
         raise UsageError("none of the selected recordings has an observed frame: nothing to draw")
-    sheet = folder / f"sheet.{modality}.png"
+    sheet = folder / f"contact_sheet.{modality}.png"
     viz.contact_sheet(clips, sheet, up=options.up, view=options.view)
     return [*written, (f"contact sheet of {len(clips)}", sheet)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw, and say what was written; returns the exit status."""
     try:
         written = preview(parse(arguments))
     except UsageError as error:

@@ -154,7 +154,8 @@ def read_all(root: Path, card: Mapping[str, Any], progress: Progress) -> Raw:
     if not all(listed.values()):
         return raw
     raw.clips = set().union(*listed.values())
-    nodes = {source: skeleton_of(card["modalities"][source.modality]).joints for source in SOURCES}
+    specs = {source: card["modalities"][source.modality] for source in SOURCES}
+    names = {source: (skeleton_of(spec).joints, spec["channels"]) for source, spec in specs.items()}
     task = progress.add_task("reading and checking", total=sum(map(len, listed.values())))
     for clip, source in product(sorted(raw.clips), SOURCES):
         name = source.name(clip)
@@ -164,7 +165,7 @@ def read_all(root: Path, card: Mapping[str, Any], progress: Progress) -> Raw:
             continue
         try:
             raw.digests[name] = sha256(listed[source][clip])
-            values = read_matrix(listed[source][clip], source, nodes[source])
+            values = read_matrix(listed[source][clip], source, *names[source])
         except BadFileError as bad:
             raw.report(name, bad.value, str(bad))
         except OSError as error:
@@ -214,7 +215,7 @@ UNREADABLE = (MatReadError, OSError, EOFError, ValueError, TypeError, LookupErro
               NotImplementedError, zlib.error)  # fmt: skip
 
 
-def read_matrix(path: Path, source: Source, nodes: Sequence[str]) -> np.ndarray:
+def read_matrix(path: Path, source: Source, nodes: Sequence[str], channels: Sequence[str]) -> np.ndarray:
     """One file as float32 ``[frames, nodes, channels]``.
 
     Raises:
@@ -236,12 +237,12 @@ def read_matrix(path: Path, source: Source, nodes: Sequence[str]) -> np.ndarray:
         raise BadFileError(" x ".join(map(str, matrix.shape)), f"{source.variable} must be {source.shape}")
     by_frame = np.moveaxis(matrix, source.axes.index(-1), 0)
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, hence reported
-        values = by_frame.astype(np.float32).reshape(len(by_frame), len(nodes), -1)
+        values = by_frame.astype(np.float32).reshape(len(by_frame), len(nodes), len(channels))
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         frame, node, channel = (int(i) for i in bad[0])
         others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-        place = f"frame {frame}, {nodes[node]}, channel {channel}" if values.shape[2] > 1 else f"frame {frame}, {nodes[node]}"
+        place = f"frame {frame}, {nodes[node]}, {channels[channel]}"
         raise BadFileError(values[frame, node, channel], f"not finite: {place}{others}")
     return values
 
@@ -250,13 +251,12 @@ def store_card(card: Mapping[str, Any], raw: Raw, console: Console) -> dict[str,
     """The card for the store, with what it was made from; warns where that isn't the known release."""
     checksum = combined_sha256(raw.digests)
     if checksum != card["source_checksum"]:
-        console.print(
-            Text(
-                f"warning: the {len(raw.digests)} raw files have the combined SHA-256 {checksum}, those that this recipe "
-                f"was checked with ({card['source_files']}) have {card['source_checksum']}; results may not compare",
-                style="yellow",
-            )
+        message = (
+            f"warning: these are not the raw files that this recipe was checked with, so results may not compare.\n"
+            f"  here:  {len(raw.digests)} files, combined SHA-256 {checksum}\n"
+            f"  known: {card['source_files']} files, combined SHA-256 {card['source_checksum']}"
         )
+        console.print(Text(message, style="yellow"), soft_wrap=True)
     missing = [clip.id for clip in sorted(EVERY_CLIP - raw.clips)]
     return {**card, "source_files": len(raw.digests), "source_checksum": checksum, "missing": missing}
 

@@ -36,14 +36,14 @@ class RunRecord(pl.Callback):
 
     def __init__(self, folder: str | Path, variant: str, config: dict[str, Any] | None = None) -> None:
         self.folder, self.variant, self.config = Path(folder), variant, config
-        self._before, self._started = 0.0, time.monotonic()
+        self._before, self._started, self._running = 0.0, 0.0, False
         self._tables: dict[str, list[pd.DataFrame]] = {}
         self.record: dict[str, Any] | None = None
 
     # The clock goes on where an interrupted run left it.
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._started = time.monotonic()
+        self._started, self._running = time.monotonic(), True
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds so far, for the checkpoint."""
@@ -54,16 +54,15 @@ class RunRecord(pl.Callback):
         self._before = float(state_dict["wall_seconds"])
 
     def _seconds(self) -> float:
-        return self._before + time.monotonic() - self._started
+        return self._before + (time.monotonic() - self._started if self._running else 0.0)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock: what is reported is the training."""
-        self._before, self._started = self._seconds(), time.monotonic()
+        self._before, self._running = self._seconds(), False
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget the predictions of an earlier test."""
         self._tables = {}
-        self._trained_seconds = self._before
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: MotionBatch,
@@ -78,14 +77,17 @@ class RunRecord(pl.Callback):
 
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the record."""
-        assert isinstance(pl_module, Task)
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        """Write the predictions and the record."""
         for name, parts in self._tables.items():
             file = "predictions.csv" if len(self._tables) == 1 else f"predictions_{name}.csv"
             with atomic_path(self.folder / file) as temporary:
                 pd.concat(parts).to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
-        self.record = self._describe(trainer, pl_module, data)
+        self.write(trainer, pl_module)
+
+    def write(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Write the record; before a test it holds validation metrics only."""
+        assert isinstance(task, Task)
+        self.record = self._describe(trainer, task, trainer.datamodule)  # type: ignore[attr-defined]
         write_text(self.folder / "metrics.json", json.dumps(self.record, indent=1, allow_nan=False) + "\n")
 
     def _describe(self, trainer: pl.Trainer, task: Task, data: MotionDataModule) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class RunRecord(pl.Callback):
             "epochs": trainer.current_epoch,
             "parameters": sum(p.numel() for p in task.parameters()),
             "checkpoint": Path(checkpoint).name,
-            "wall_seconds": round(self._trained_seconds, 1),
+            "wall_seconds": round(self._seconds(), 1),
             "store_checksum": store.checksum,
             "git_commit": git_commit(),
             "versions": versions(),
@@ -123,10 +125,8 @@ class RunRecord(pl.Callback):
 
     @staticmethod
     def _details(task: Task) -> dict[str, dict[str, Any]]:
-        return {
-            name: task.objective(name).details(task.objective(name).stage_metrics("test"))
-            for name in task.objectives
-        }
+        objectives = {name: task.objective(name) for name in task.objectives}
+        return {name: o.details(o.stage_metrics("test")) for name, o in objectives.items() if o.test is not None}
 
 
 def scalars(trainer: pl.Trainer, stage: str) -> dict[str, float | None]:

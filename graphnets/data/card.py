@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import yaml
 
 from graphnets.skeleton import Skeleton
 
+# Names become files and columns: letters, digits and underscores. PyG gives a meaning of its own to *_dict and __.
+_NAME = re.compile(r"(?!.*__)(?!.*_dict$)[A-Za-z][A-Za-z0-9_]*")
+_TAKEN = ("id", "subject", "gaps")
 REQUIRED = ("name", "title", "description", "licence", "source", "modalities", "labels")
 
 
@@ -36,26 +40,43 @@ def card_problems(card: Any) -> list[str]:
     if not isinstance(card, Mapping):
         return [f"a card is a mapping with the keys {', '.join(REQUIRED)}, not {type(card).__name__}"]
     problems = [f"key {key!r} is missing" for key in REQUIRED if key not in card]
-    for name, modality in _mapping(card, "modalities", problems).items():
-        if not isinstance(modality, Mapping):
-            problems.append(f"modality {name!r} is not a mapping with skeleton and channels")
-            continue
-        problems += [f"modality {name!r} lacks {k!r}" for k in ("skeleton", "channels") if k not in modality]
-        channels = modality.get("channels", [])
-        if len(set(channels)) != len(channels):
-            problems.append(f"modality {name!r} has duplicate channels {channels}")
-        if "skeleton" in modality:
-            try:
-                skeleton_of(modality)
-            except ValueError as error:
-                problems.append(f"modality {name!r}: {error}")
-    for name, label in _mapping(card, "labels", problems).items():
+    modalities, labels = _mapping(card, "modalities", problems), _mapping(card, "labels", problems)
+    if "modalities" in card and not modalities:
+        problems.append("a store needs at least one modality")
+    for name in (*modalities, *labels):
+        twice = name in modalities and name in labels
+        if twice or name in _TAKEN or not isinstance(name, str) or not _NAME.fullmatch(name):
+            problems.append(f"{name!r} can't name a modality or label: a word of letters, digits and _, given once")
+    for name, modality in modalities.items():
+        problems += [f"modality {name!r} {problem}" for problem in _modality_problems(modality)]
+    for name, label in labels.items():
         classes = label.get("classes") if isinstance(label, Mapping) else None
-        if not isinstance(classes, list) or not classes or len(set(map(str, classes))) != len(classes):
+        if not _is_list(classes) or not classes or len(set(map(str, classes))) != len(classes):
             problems.append(f"label {name!r} needs a list of different classes, not {classes!r}")
+        elif odd := [c for c in classes if isinstance(c, bool) or not isinstance(c, (str, int)) or c == ""]:
+            problems.append(f"label {name!r} has classes {odd} that are no text; YAML wants quotes around yes and no")
     for name, protocol in _mapping(card, "protocols", problems).items():
-        if not isinstance(protocol, Mapping) or not {"train", "test"} <= set(protocol) <= {"train", "val", "test"}:
+        sides = protocol if isinstance(protocol, Mapping) else {}
+        named = {"train", "test"} <= set(sides) <= {"train", "val", "test"}
+        if not named or not all(_is_list(subjects) for subjects in sides.values()):
             problems.append(f"protocol {name!r} needs lists of subjects train, test and optionally val")
+    return problems
+
+
+def _modality_problems(modality: Any) -> list[str]:
+    if not isinstance(modality, Mapping):
+        return ["is not a mapping with skeleton and channels"]
+    problems = [f"lacks {key!r}" for key in ("skeleton", "channels") if key not in modality]
+    channels = modality.get("channels", ["x"])
+    if not _is_list(channels) or not channels or len(set(map(str, channels))) != len(channels):
+        problems.append(f"needs a list of different channels, not {channels!r}")
+    elif odd := [channel for channel in channels if not isinstance(channel, str)]:
+        problems.append(f"has channels {odd} that are no text")
+    if "skeleton" in modality:
+        try:
+            skeleton_of(modality)
+        except ValueError as error:
+            problems.append(f"has no usable skeleton: {error}")
     return problems
 
 
@@ -63,6 +84,10 @@ def skeleton_of(modality: Mapping[str, Any]) -> Skeleton:
     """The skeleton of a card's modality: a built-in name, a file, or written out."""
     given = modality["skeleton"]
     return Skeleton.from_dict(given) if isinstance(given, Mapping) else Skeleton.load(given)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def _mapping(card: Mapping[str, Any], key: str, problems: list[str]) -> Mapping[str, Any]:

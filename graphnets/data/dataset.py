@@ -48,7 +48,7 @@ class MotionDataset(Dataset[MotionSequence]):
 
     def __getitem__(self, position: int) -> MotionSequence:
         """One sequence, without padding."""
-        return self.__getitems__([position]).sequence(0)
+        return self.store.sequence(int(self.rows[position]), self.modalities)
 
     def __getitems__(self, positions: Sequence[int] | torch.Tensor) -> MotionBatch:
         """Several sequences as a batch; PyTorch's loaders call this with a whole batch of positions."""
@@ -116,8 +116,7 @@ class MotionDataModule(pl.LightningDataModule):
         self.rows: Split = self.protocol.split(self.store.index)
         self.modalities = modalities
         self.train_set, self.val_set, self.test_set = (
-            MotionDataset(self.store, rows, modalities)
-            for rows in (self.rows.train, self.rows.val, self.rows.test)
+            MotionDataset(self.store, rows, modalities) for rows in (self.rows.train, self.rows.val, self.rows.test)
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -149,6 +148,6 @@ class MotionDataModule(pl.LightningDataModule):
         )
 
 
-def _as_it_is(batch: MotionBatch) -> MotionBatch:
+def _as_it_is(batch: Any) -> Any:
     """The data set hands out whole batches already."""
     return batch

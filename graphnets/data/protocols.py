@@ -45,9 +45,7 @@ class Protocol(ABC):
         settings = {k: v for k, v in vars(self).items() if k not in ("name", "fold")}
         return {"name": self.name, "fold": self.fold, **settings}
 
-    def _by_subject(
-        self, index: pd.DataFrame, train: Sequence[str], val: Sequence[str], test: Sequence[str]
-    ) -> Split:
+    def _by_subject(self, index: pd.DataFrame, train: Sequence[str], val: Sequence[str], test: Sequence[str]) -> Split:
         known = subjects_of(index)
         sides = {"train": [str(s) for s in train], "val": [str(s) for s in val], "test": [str(s) for s in test]}
         for side, subjects in sides.items():
@@ -78,9 +76,7 @@ class Subjects(Protocol):
         name: What the run record calls the protocol.
     """
 
-    def __init__(
-        self, train: list[str], test: list[str], val: list[str] | None = None, name: str = "subjects"
-    ) -> None:
+    def __init__(self, train: list[str], test: list[str], val: list[str] | None = None, name: str = "subjects") -> None:
         self.train, self.test, self.val = ([str(s) for s in side or []] for side in (train, test, val))
         self.name = name
 
@@ -165,7 +161,10 @@ class LeaveOneSubjectOut(SubjectKFold):
 
     def split(self, index: pd.DataFrame) -> Split:
         """See :meth:`Protocol.split`."""
-        return self._fold(index, [[s] for s in subjects_of(index)])
+        subjects = subjects_of(index)
+        if len(subjects) < 2:
+            raise ValueError(f"protocol {self.name!r}: there is only the subject {subjects}; at least 2 are needed")
+        return self._fold(index, [[s] for s in subjects])
 
 
 class SequenceLists(Protocol):
@@ -198,6 +197,9 @@ class SequenceLists(Protocol):
             ids = getattr(self, side)
             if unknown := [i for i in ids if i not in where.index]:
                 raise ValueError(f"protocol {self.name!r}: {side} ids {unknown[:5]} are not in the data")
+            if len(set(ids)) != len(ids):
+                twice = sorted({i for i in ids if ids.count(i) > 1})
+                raise ValueError(f"protocol {self.name!r}: {side} ids {twice[:5]} are listed twice")
             sides[side] = where[ids].to_numpy(dtype=np.int64)
         for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
             column = "id" if self.allow_shared_subjects else "subject"

@@ -72,7 +72,7 @@ class _Check:
             yield from self._modality(name, spec, index)
         if index is not None:
             yield from self._index(index)
-        yield from self._checksums()
+        yield from self._files(index)
 
     def _card(self) -> Iterator[Problem]:
         try:
@@ -108,7 +108,7 @@ class _Check:
             for row in np.flatnonzero(index[name].notna() & ~index[name].isin(classes)):
                 value = index[name][row]
                 yield Problem("index.csv", int(row) + 2, value, f"is no {name}; allowed are {', '.join(classes)}")
-        if "subject" in index and "id" in index:
+        if "subject" in index and index["subject"].notna().all():
             for name in self.card.get("protocols") or {}:
                 try:
                     named_protocol(self.card, name).split(index)
@@ -133,81 +133,87 @@ class _Check:
             mask = None
         numbers: dict[str, np.ndarray] = {}
         if index is not None:
-            for column, allowed in (("start", "a whole number >= 0"), ("length", "a whole number >= 0"), ("fps", "> 0")):
+            whole = "a whole number >= 0"
+            for column, allowed in (("start", whole), ("length", whole), ("fps", "a number > 0")):
                 full = f"{name}.{column}"
                 if full not in index:
                     yield Problem("index.csv", None, full, "this column is missing")
                     continue
                 number = pd.to_numeric(index[full], errors="coerce").to_numpy(dtype=np.float64)
                 fine = number > 0 if column == "fps" else (number >= 0) & (number % 1 == 0)
-                for row in np.flatnonzero(~(fine & np.isfinite(number))):
-                    yield Problem("index.csv", int(row) + 2, str(index[full][row]), f"{full} must be {allowed}")
+                fine &= np.isfinite(number)
+                for row in np.flatnonzero(~fine):
+                    value = "" if pd.isna(index[full][row]) else str(index[full][row])
+                    yield Problem("index.csv", int(row) + 2, value, f"{full} must be {allowed}")
                 numbers[column] = np.where(fine, number, np.nan)
         if values is None:
             return
-        start, length = numbers.get("start"), numbers.get("length")
-        if start is not None and length is not None:
-            yield from self._ranges(name, start, length, len(values))
-        yield from self._values(file, values, mask, skeleton, channels, index, start, length)
+        owner = np.full(len(values), -1)
+        if "start" in numbers and "length" in numbers:
+            yield from self._ranges(name, numbers["start"], numbers["length"], owner)
+        yield from self._values(file, values, mask, owner, skeleton, channels, index)
 
-    def _ranges(self, name: str, start: np.ndarray, length: np.ndarray, frames: int) -> Iterator[Problem]:
-        for row in np.flatnonzero(start + length > frames):
-            yield Problem(
-                "index.csv", int(row) + 2, f"{start[row]:.0f} + {length[row]:.0f}",
-                f"{name}.start + {name}.length is past the {frames} frames of {name}.npy",
-            )
-        known = np.flatnonzero(np.isfinite(start + length) & (length > 0))
-        order = known[np.argsort(start[known], kind="stable")]
-        overlap = start[order][1:] < (start + length)[order][:-1]
-        for before, row in zip(order[:-1][overlap], order[1:][overlap], strict=True):
-            yield Problem(
-                "index.csv", int(row) + 2, f"{start[row]:.0f}", f"{name} frames overlap those of row {before + 2}"
-            )
+    def _ranges(self, name: str, start: np.ndarray, length: np.ndarray, owner: np.ndarray) -> Iterator[Problem]:
+        """Check where sequences lie, and note in ``owner`` the row that each frame belongs to."""
+        for row in np.flatnonzero(np.isfinite(start + length)):
+            first, last = int(start[row]), int(start[row] + length[row])
+            if last > len(owner):
+                where = f"{first} + {last - first}"
+                message = f"{name}.start + {name}.length is past the {len(owner)} frames of {name}.npy"
+                yield Problem("index.csv", int(row) + 2, where, message)
+            mine = owner[first:last]
+            if (taken := mine[mine >= 0]).size:
+                message = f"{name} has {taken.size} frame(s) that belong to row {taken[0] + 2} already"
+                yield Problem("index.csv", int(row) + 2, f"{first} + {last - first}", message)
+            mine[mine < 0] = row
+        # Rows with unusable numbers may own the rest: those are reported by themselves.
+        if np.isfinite(start + length).all() and (loose := np.flatnonzero(owner < 0)).size:
+            message = f"{loose.size} frame(s) belong to no row of index.csv"
+            yield Problem(f"{name}.npy", None, f"frame {loose[0]}", message)
 
     def _values(
-        self, file: str, values: np.ndarray, mask: np.ndarray | None, skeleton: Skeleton, channels: list[str],
-        index: pd.DataFrame | None, start: np.ndarray | None, length: np.ndarray | None,
+        self, file: str, values: np.ndarray, mask: np.ndarray | None, owner: np.ndarray, skeleton: Skeleton,
+        channels: list[str], index: pd.DataFrame | None,
     ) -> Iterator[Problem]:  # fmt: skip
         """NaN and infinities in observed places: the first of each sequence, with how many there are."""
         found: dict[int, tuple[int, str]] = {}
+        begins = {int(row): int(frame) for row, frame in zip(*np.unique(owner, return_index=True), strict=True)}
         for begin in range(0, len(values), _FRAMES_AT_ONCE):
             block = np.asarray(values[begin : begin + _FRAMES_AT_ONCE])
             bad = ~np.isfinite(block)
             if mask is not None:
                 bad &= mask[begin : begin + len(block), :, None]
-            for t, v, c in np.argwhere(bad):
-                frame = begin + int(t)
-                row = _row_of(frame, start, length)
-                place = f"frame {frame if row < 0 else frame - int(start[row])}"  # type: ignore[index]
-                count, first = found.get(row, (0, ""))
-                first = first or f"{block[t, v, c]} at {place}, joint {skeleton.joints[v]!r}, channel {channels[c]!r}"
-                found[row] = (count + 1, first)
-        for row, (count, first) in sorted(found.items()):
+            places = np.argwhere(bad)
+            rows, firsts, counts = np.unique(owner[begin + places[:, 0]], return_index=True, return_counts=True)
+            for row, first, count in zip(rows.tolist(), firsts.tolist(), counts.tolist(), strict=True):
+                t, v, c = places[first].tolist()
+                frame = begin + t - (begins[row] if row >= 0 else 0)
+                text = f"{block[t, v, c]} at frame {frame}, joint {skeleton.joints[v]!r}, channel {channels[c]!r}"
+                before, text = found.get(row, (0, text))
+                found[row] = (before + count, text)
+        for row, (count, text) in sorted(found.items()):
             who = "" if row < 0 or index is None or "id" not in index else f" (id {index['id'][row]!r})"
             more = "" if count == 1 else f", and {count - 1} more in this sequence"
-            yield Problem(
-                file, row + 2 if row >= 0 else None, first, f"must be finite where observed{more}{who}"
-            )
+            yield Problem(file, row + 2 if row >= 0 else None, text, f"must be finite where observed{more}{who}")
 
-    def _checksums(self) -> Iterator[Problem]:
-        recorded: dict[str, str] = self.card.get("files") or {}
-        if not recorded:
+    def _files(self, index: pd.DataFrame | None) -> Iterator[Problem]:
+        """Compare with what the recipe recorded: the files, their digests, the number of sequences."""
+        recorded, count = self.card.get("files"), self.card.get("sequences")
+        if not isinstance(recorded, dict) or not recorded:
             yield Problem("card.yaml", None, "", "no checksums: this store was not finished by a StoreWriter")
             return
+        if index is not None and count != len(index):
+            yield Problem("card.yaml", None, str(count), f"sequences on the card, but index.csv has {len(index)} rows")
         for name, digest in recorded.items():
-            file = self.path / name
+            file = self.path / str(name)
             if not file.exists():
-                if name != "index.csv" and not name.removesuffix(".npy") in self.card["modalities"]:
+                if name != "index.csv" and name.removesuffix(".npy") not in self.card["modalities"]:
                     yield Problem(name, None, "", "missing")  # the others are reported where they are read
             elif (now := sha256(file)) != digest:
-                yield Problem(name, None, now[:12], f"the file was changed; its recorded SHA-256 is {digest[:12]}...")
+                message = f"the file was changed; its recorded SHA-256 is {str(digest)[:12]}..."
+                yield Problem(name, None, now[:12], message)
+        for file in sorted(self.path.glob("*.npy")):
+            if file.name not in recorded:
+                yield Problem(file.name, None, "", "this file was added later: the card doesn't know it")
         if combined_sha256(recorded) != self.card.get("checksum"):
             yield Problem("card.yaml", None, str(self.card.get("checksum"))[:12], "is not the checksum of its files")
-
-
-def _row_of(frame: int, start: np.ndarray | None, length: np.ndarray | None) -> int:
-    """The row of the index that a frame belongs to, or -1."""
-    if start is None or length is None:
-        return -1
-    rows = np.flatnonzero((start <= frame) & (frame < start + length))
-    return int(rows[0]) if len(rows) else -1

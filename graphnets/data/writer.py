@@ -16,14 +16,18 @@ import yaml
 
 from graphnets.data.card import card_problems, skeleton_of
 from graphnets.data.files import combined_sha256, sha256, write_text
+from graphnets.data.growing import GrowingArray, write_whole
 from graphnets.skeleton import Skeleton
+
+_OWN = ("start", "length", "fps")  # columns of every modality
 
 
 class StoreWriter:
-    """Writes ``path.partial/`` and renames it to ``path`` once everything is in.
+    """Writes ``path.partial/`` and turns it into ``path`` once everything is in.
 
-    Every added sequence is appended to the arrays, then noted in a journal. After an interruption the arrays are cut
-    back to what the journal holds and :attr:`done` tells which sequences needn't be added again.
+    Every added sequence is appended to the arrays, then noted in a journal. After an interruption, wherever it struck,
+    both are cut back to what they have in common, and :attr:`done` tells which sequences needn't be added again. The
+    store is the same to the byte as one written in one go.
 
     Args:
         path: The store's folder; must not exist.
@@ -50,21 +54,19 @@ class StoreWriter:
         self.classes = {k: [str(c) for c in v["classes"]] for k, v in (self.card["labels"] or {}).items()}
         if not resume and self.partial.exists():
             shutil.rmtree(self.partial)
+        self._arrays = {m: self._array(m, np.float32) for m in self.skeletons}
+        self._masks = {m: self._array(m, np.bool_) for m in self.skeletons}
+        self._journal: IO[bytes] | None = None
         self.rows: list[dict[str, Any]] = self._begin()
         self.done = {row["id"] for row in self.rows}
-        self._frames = {m: sum(row[f"{m}.length"] for row in self.rows) for m in self.skeletons}
-        self._gaps = {m: any(row["gaps"].get(m) for row in self.rows) for m in self.skeletons}
-        self._files: dict[str, IO[bytes]] = {}
 
     def __enter__(self) -> StoreWriter:
         """Open the arrays, cut back to what the journal holds."""
-        for m, skeleton in self.skeletons.items():
-            joints, channels = skeleton.num_joints, len(self.card["modalities"][m]["channels"])
-            self._files[m] = _append(self.partial / f"{m}.npy", np.float32, (joints, channels), self._frames[m])
-            self._files[m + ".mask"] = _append(
-                self.partial / f"{m}.mask.npy", np.bool_, (joints,), self._frames[m]
-            )
-        self._journal = (self.partial / "journal.jsonl").open("a", encoding="utf-8")
+        for m in self.skeletons:
+            frames = _frames(self.rows, m)
+            self._arrays[m].open(frames)
+            self._masks[m].open(frames)
+        self._journal = (self.partial / "journal.jsonl").open("ab", buffering=0)
         return self
 
     def add(
@@ -89,6 +91,8 @@ class StoreWriter:
             ValueError: A shape, number, name or class is not allowed; names the recording and the place.
             OSError: The disk is full; what was added before stays usable.
         """
+        if self._journal is None:
+            raise ValueError("the writer is not open: with StoreWriter(...) as writer: writer.add(...)")
         if not id or id in self.done:
             raise ValueError(f"id {id!r} is {'there already' if id else 'empty'}; every recording needs one of its own")
         if not str(subject):
@@ -96,30 +100,31 @@ class StoreWriter:
         if unknown := set(modalities) - set(self.skeletons):
             raise ValueError(f"{id}: unknown modality {sorted(unknown)}; the card has {', '.join(self.skeletons)}")
         row: dict[str, Any] = {"id": id, "subject": str(subject), **self._checked_labels(id, labels or {})}
-        reserved = {*row, *(f"{m}.{c}" for m in self.skeletons for c in ("start", "length", "fps")), "gaps"}
-        if clash := set(extra or {}) & reserved:
-            raise ValueError(f"{id}: extra columns {sorted(clash)} have a meaning of their own")
-        row.update(extra or {})
-        row["gaps"] = {}
-        blocks: list[tuple[str, bytes]] = []
+        if clash := sorted(k for k in extra or {} if k in (*row, "gaps") or k.rpartition(".")[2] in _OWN):
+            raise ValueError(f"{id}: extra columns {clash} have a meaning of their own")
+        row |= {**(extra or {}), "gaps": {}}
+        blocks: list[tuple[GrowingArray, np.ndarray]] = []
         for m in self.skeletons:
+            start = self._arrays[m].frames
             if m not in modalities:
-                row.update({f"{m}.start": self._frames[m], f"{m}.length": 0, f"{m}.fps": 1.0})
+                row |= {f"{m}.start": start, f"{m}.length": 0, f"{m}.fps": 1.0}
                 continue
-            x, mask = self._checked(id, m, *modalities[m])
-            fps = modalities[m][2]
-            row.update({f"{m}.start": self._frames[m], f"{m}.length": len(x), f"{m}.fps": float(fps)})
+            x, mask, fps = self._checked(id, m, *modalities[m])
+            row |= {f"{m}.start": start, f"{m}.length": len(x), f"{m}.fps": fps}
             row["gaps"][m] = not bool(mask.all())
-            blocks += [(m, x.tobytes()), (m + ".mask", mask.tobytes())]
+            blocks += [(self._arrays[m], x), (self._masks[m], mask)]
         line = json.dumps(row, default=_plain) + "\n"
-        for name, block in blocks:
-            self._files[name].write(block)
-            self._files[name].flush()
-        self._journal.write(line)
-        self._journal.flush()
-        for m in self.skeletons:
-            self._frames[m] += row[f"{m}.length"]
-            self._gaps[m] |= row["gaps"].get(m, False)
+        before = os.fstat(self._journal.fileno()).st_size
+        try:
+            for array, block in blocks:
+                array.append(block)
+            write_whole(self._journal, line.encode())
+        except BaseException:  # an interruption from the keyboard too: all of a recording or nothing
+            self._journal.truncate(before)
+            for m in self.skeletons:
+                self._arrays[m].cut(row[f"{m}.start"])
+                self._masks[m].cut(row[f"{m}.start"])
+            raise
         self.rows.append(json.loads(line))
         self.done.add(id)
 
@@ -127,14 +132,22 @@ class StoreWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish the store, or leave the partial one to be resumed."""
-        self._journal.close()
-        for file in self._files.values():
-            file.close()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        for array in (*self._arrays.values(), *self._masks.values()):
+            array.close(finish=kind is None)
         if kind is None:
             self._finish()
 
+    def _array(self, m: str, dtype: type) -> GrowingArray:
+        joints, channels = self.skeletons[m].num_joints, len(self.card["modalities"][m]["channels"])
+        if dtype is np.bool_:
+            return GrowingArray(self.partial / f"{m}.mask.npy", dtype, (joints,))
+        return GrowingArray(self.partial / f"{m}.npy", dtype, (joints, channels))
+
     def _begin(self) -> list[dict[str, Any]]:
-        """Start the partial folder, or read the journal of an interrupted run."""
+        """Start the partial folder, or see what an interrupted run left there."""
         self.partial.mkdir(parents=True, exist_ok=True)
         begun = self.partial / "card.yaml"
         text = yaml.safe_dump(self.card, sort_keys=False, allow_unicode=True)
@@ -144,14 +157,29 @@ class StoreWriter:
             raise ValueError(
                 f"{self.partial} was begun with other settings; finish it with those, or remove it and begin anew"
             )
-        journal = self.partial / "journal.jsonl"
-        if not journal.exists():
-            return []
-        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-        if lines and not lines[-1].endswith("\n"):  # killed while writing this line
-            lines.pop()
-            write_text(journal, "".join(lines))
-        return [json.loads(line) for line in lines]
+        finished = self.partial / "finished"
+        if finished.exists():  # stopped on the last steps: take the arrays back and do these again
+            for file in finished.glob("*.npy"):
+                os.replace(file, self.partial / file.name)
+            shutil.rmtree(finished)
+        return self._kept(self.partial / "journal.jsonl")
+
+    def _kept(self, journal: Path) -> list[dict[str, Any]]:
+        """The rows of the journal that the arrays hold whole; the journal is cut back to them."""
+        written = journal.read_bytes().splitlines(keepends=True) if journal.exists() else []
+        held = {m: min(self._arrays[m].on_disk, self._masks[m].on_disk) for m in self.skeletons}
+        rows: list[dict[str, Any]] = []
+        for line in written:
+            try:
+                row = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                row = None  # half a line, from a kill while it was written
+            if row is None or any(row[f"{m}.start"] + row[f"{m}.length"] > held[m] for m in self.skeletons):
+                break
+            rows.append(row)
+        if len(rows) < len(written):
+            write_text(journal, b"".join(written[: len(rows)]).decode())
+        return rows
 
     def _checked_labels(self, id: str, labels: Mapping[str, str | None]) -> dict[str, str | None]:
         if unknown := set(labels) - set(self.classes):
@@ -163,7 +191,7 @@ class StoreWriter:
 
     def _checked(
         self, id: str, m: str, x: np.ndarray, mask: np.ndarray | None, fps: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, float]:
         skeleton, channels = self.skeletons[m], self.card["modalities"][m]["channels"]
         x = np.ascontiguousarray(x, dtype=np.float32)
         shape = (skeleton.num_joints, len(channels))
@@ -183,29 +211,31 @@ class StoreWriter:
                 f"{id}: {m} is {x[t, v, c]} in frame {t}, joint {skeleton.joints[v]!r}, channel {channels[c]!r}; "
                 "mask what was not observed"
             )
-        return np.where(mask[..., None], x, np.float32(0)), mask
+        return np.where(mask[..., None], x, np.float32(0)), mask, float(fps)
 
     def _finish(self) -> None:
+        """Put the store together in a folder of its own; it appears under its name by one rename."""
         if not self.rows:
             shutil.rmtree(self.partial)
             raise ValueError(f"{self.path}: no recording was added; an empty store is of no use")
-        for m, gaps in self._gaps.items():
-            for name, dtype in ((m, np.float32), (m + ".mask", np.bool_)):
-                tail: tuple[int, ...] = (self.skeletons[m].num_joints,)
-                if dtype is np.float32:
-                    tail += (len(self.card["modalities"][m]["channels"]),)
-                _write_header(self.partial / f"{name}.npy", dtype, tail, self._frames[m])
-            if not gaps:
-                (self.partial / f"{m}.mask.npy").unlink()
-        index = pd.DataFrame([{k: v for k, v in row.items() if k != "gaps"} for row in self.rows])
-        write_text(self.partial / "index.csv", index.to_csv(index=False, lineterminator="\n"))
-        (self.partial / "journal.jsonl").unlink()
-        files = {p.name: sha256(p) for p in sorted(self.partial.iterdir()) if p.name != "card.yaml"}
-        self.card |= {"sequences": len(self.rows), "files": files, "checksum": combined_sha256(files)}
-        write_text(
-            self.partial / "card.yaml", yaml.safe_dump(self.card, sort_keys=False, allow_unicode=True, width=110)
-        )
-        os.replace(self.partial, self.path)
+        finished = self.partial / "finished"
+        finished.mkdir()
+        for m in self.skeletons:
+            os.replace(self._arrays[m].path, finished / f"{m}.npy")
+            if any(row["gaps"].get(m) for row in self.rows):
+                os.replace(self._masks[m].path, finished / f"{m}.mask.npy")
+        # As objects, or whole numbers would turn into floats where a row lacks the column.
+        index = pd.DataFrame([{k: v for k, v in row.items() if k != "gaps"} for row in self.rows], dtype=object)
+        write_text(finished / "index.csv", index.to_csv(index=False, lineterminator="\n"))
+        files = {p.name: sha256(p) for p in sorted(finished.iterdir())}
+        card = {**self.card, "sequences": len(self.rows), "files": files, "checksum": combined_sha256(files)}
+        write_text(finished / "card.yaml", yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
+        os.replace(finished, self.path)
+        shutil.rmtree(self.partial)
+
+
+def _frames(rows: list[dict[str, Any]], m: str) -> int:
+    return sum(row[f"{m}.length"] for row in rows)
 
 
 def _self_contained(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,26 +250,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{value!r} ({type(value).__name__}) is no plain value")
-
-
-def _write_header(path: Path, dtype: type, tail: tuple[int, ...], frames: int) -> None:
-    """Put the final shape into the header. NumPy pads headers so that the first axis may grow in place."""
-    with path.open("r+b") as file:
-        _header(file, dtype, (frames, *tail))
-
-
-def _header(file: IO[bytes], dtype: type, shape: tuple[int, ...]) -> None:
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
-
-
-def _append(path: Path, dtype: type, tail: tuple[int, ...], frames: int) -> IO[bytes]:
-    """Open an ``.npy`` file for appending, cut to ``frames``."""
-    file = path.open("r+b" if path.exists() else "w+b")
-    _header(file, dtype, (frames, *tail))
-    end = file.tell() + frames * int(np.prod(tail)) * np.dtype(dtype).itemsize
-    if frames and path.stat().st_size < end:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes, but its journal speaks of {end}; remove {path.parent}")
-    file.truncate(end)
-    file.seek(end)
-    return file

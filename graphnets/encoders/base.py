@@ -38,6 +38,8 @@ class Encoder(Configurable):
     def __init__(self, skeleton: Skeleton | str, in_channels: int) -> None:
         super().__init__()
         self.skeleton = Skeleton.load(skeleton) if isinstance(skeleton, str) else skeleton
+        if skeleton not in Skeleton.available() and self.init_args.get("skeleton") is skeleton:
+            self.init_args["skeleton"] = self.skeleton  # a checkpoint can't count on a file of the user's
         self.in_channels = in_channels
 
     @abstractmethod

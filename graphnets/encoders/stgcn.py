@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphnets.encoders.base import Encoder
-from graphnets.nn import GraphConv, MaskedBatchNorm, TemporalConv, blank, stride_mask
+from graphnets.nn import GraphConv, MaskedBatchNorm, TemporalConv, stride_mask
 from graphnets.nn.masking import conv_layout, motion_layout
 from graphnets.partitions import Partition
 from graphnets.skeleton import Skeleton
@@ -77,7 +77,7 @@ class STGCN(Encoder):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """See :meth:`Encoder.forward`."""
-        x = self.norm(blank(x, mask), mask)
+        x = self.norm(x, mask)
         for block in self.blocks:
             x, mask = block(x, mask)
         return x

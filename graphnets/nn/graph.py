@@ -11,7 +11,7 @@ from graphnets.nn.masking import pointwise
 
 
 class GraphConv(nn.Module):
-    r"""Spatial graph convolution with partitions and learnable edge weights (Yan et al. 2018, arXiv 1801.07455, eq. 10).
+    r"""Spatial graph convolution with partitions and edge weights (Yan et al. 2018, arXiv 1801.07455, eq. 10).
 
     .. math:: y_{ti} = \sum_k \sum_j (A_k \odot M_k)_{ij} \, x_{tj} W_k + b
 
@@ -30,9 +30,7 @@ class GraphConv(nn.Module):
 
     partitions: Tensor
 
-    def __init__(
-        self, in_channels: int, out_channels: int, partitions: Tensor, edge_weights: bool = True
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, partitions: Tensor, edge_weights: bool = True) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         k = partitions.shape[0]
@@ -42,7 +40,7 @@ class GraphConv(nn.Module):
         self.edge_weights = nn.Parameter(torch.ones_like(partitions)) if edge_weights else None
         nn.init.kaiming_normal_(self.weight.view(k * out_channels, in_channels), nonlinearity="relu")
         with torch.no_grad():
-            self.weight /= math.sqrt(k)
+            self.weight.div_(math.sqrt(k))
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; entries that are masked must be 0 in ``x``."""
@@ -54,10 +52,11 @@ class GraphConv(nn.Module):
         if self.in_channels < self.out_channels:
             # joint-major rows, so that the K gathered copies of a joint lie side by side as its channels
             mixing = adjacency.permute(1, 0, 2).reshape(v * k, v)
-            gathered = torch.matmul(mixing, frames).view(n, t, v, k * c)
+            gathered = torch.bmm(mixing.expand(n * t, -1, -1), frames).view(n, t, v, k * c)
             weight = self.weight.permute(1, 0, 2).reshape(self.out_channels, k * c)
             return pointwise(gathered, weight, self.bias)
         weight = self.weight.reshape(k * self.out_channels, c)
         mapped = pointwise(x, weight, None).reshape(n * t, v * k, self.out_channels)
         mixing = adjacency.permute(1, 2, 0).reshape(v, v * k)
-        return torch.matmul(mixing, mapped).view(n, t, v, self.out_channels) + self.bias
+        y = torch.matmul(mixing, mapped).view(n, t, v, self.out_channels)
+        return y + self.bias.to(y.dtype)  # under autocast a float32 bias would carry all that follows to float32

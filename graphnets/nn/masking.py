@@ -26,8 +26,9 @@ def masked_mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor
     """
     if mask is None:
         return x.mean(dims)
-    weight = mask[..., None].to(x.dtype)
-    return blank(x, mask).sum(dims) / weight.sum(dims).clamp(min=1)
+    dtype = torch.promote_types(x.dtype, torch.float32)  # half precision can't count the entries
+    count = mask[..., None].sum(dims, dtype=dtype).clamp(min=1)
+    return (blank(x, mask).sum(dims, dtype=dtype) / count).to(x.dtype)
 
 
 def conv_layout(x: Tensor) -> Tensor:

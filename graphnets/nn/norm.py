@@ -42,10 +42,11 @@ class MaskedBatchNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalise."""
         if self.training and (mask is not None or x.numel() == self.weight.numel()):
-            return blank(self._by_observed(x, mask), mask)
+            return self._by_observed(x, mask)
         n, t, v, c = x.shape
+        # A NaN in a masked entry wouldn't reach another entry here, but it would reach the gradient of the weights.
+        x = blank(x, mask)
         flat = x.reshape(n * t, v * c) if self.joints > 1 else conv_layout(x)
-        # Where the mask is False the numbers are unknown: they are blanked, as they pass through no sum here.
         y = F.batch_norm(
             flat, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
         )
@@ -55,18 +56,19 @@ class MaskedBatchNorm(nn.Module):
     def _by_observed(self, x: Tensor, mask: Tensor | None) -> Tensor:
         dims = (0, 1) if self.joints > 1 else (0, 1, 2)
         shape = (self.joints, -1) if self.joints > 1 else (-1,)
-        weight = torch.ones_like(x[..., :1]) if mask is None else mask[..., None].to(x.dtype)
-        x = blank(x, mask)
+        # Half precision can't count the entries of a batch: moments are taken in float32 at least.
+        values = blank(x, mask).to(torch.promote_types(x.dtype, torch.float32))
+        weight = torch.ones_like(values[..., :1]) if mask is None else mask[..., None].to(values.dtype)
         count = weight.sum(dims)
         known = count.clamp(min=1)
-        mean = x.sum(dims) / known
-        var = ((x - mean).square() * weight).sum(dims) / known
+        mean = values.sum(dims) / known
+        centred = values - mean
+        var = (centred.square() * weight).sum(dims) / known
         with torch.no_grad():
-            seen = (count > 0).expand_as(mean).reshape(-1)
             unbiased = var * (known / (known - 1).clamp(min=1))
-            for running, now in ((self.running_mean, mean), (self.running_var, unbiased)):
-                # A joint nobody has seen keeps the moments it had.
+            # A joint nobody has seen keeps the moments it had, and a single entry says nothing of the variance.
+            for running, now, least in ((self.running_mean, mean, 1), (self.running_var, unbiased, 2)):
                 moved = torch.lerp(running, now.reshape(-1).to(running.dtype), self.momentum)
-                running.copy_(torch.where(seen, moved, running))
+                running.copy_(torch.where((count >= least).expand_as(now).reshape(-1), moved, running))
         scale = self.weight.view(shape) * torch.rsqrt(var + self.eps)
-        return (x - mean) * scale + self.bias.view(shape)
+        return blank((centred * scale + self.bias.view(shape)).to(x.dtype), mask)

@@ -19,11 +19,11 @@ class TemporalConv(nn.Module):
             arXiv 1610.02357): another network, with about a kernel-th of the products.
 
     Raises:
-        ValueError: ``kernel`` is even.
+        ValueError: ``kernel`` is even, or ``stride`` is below 1.
 
     Shapes:
-        ``x [N, T, V, C_in]``, ``mask [N, T, V]`` or None -> ``[N, ceil(T / stride), V, C_out]``. Masked entries count as
-        zeros, just as frames before the first and after the last: so padding changes nothing.
+        ``x [N, T, V, C_in]``, ``mask [N, T, V]`` or None -> ``[N, ceil(T / stride), V, C_out]``. Masked entries count
+        as zeros, just as frames before the first and after the last: so padding changes nothing.
     """
 
     def __init__(
@@ -32,6 +32,8 @@ class TemporalConv(nn.Module):
         super().__init__()
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"temporal kernel is {kernel}; it must be odd, to have a middle")
+        if stride < 1:
+            raise ValueError(f"temporal stride is {stride}; it must be 1 or more")
         shape = {"kernel_size": (kernel, 1), "stride": (stride, 1), "padding": (kernel // 2, 0)}
         self.conv: nn.Module
         if separable:

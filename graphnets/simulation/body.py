@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from graphnets.simulation.kinematics import Array, dot, norm, perpendicular, rotate, vector
+from graphnets.simulation.kinematics import Array, norm, perpendicular, rotate, smooth_min, vector
 
 LEFT_RIGHT = np.array([1.0, -1.0])
 """Sign of x on each side: axes that hold both sides are ordered left, right."""
@@ -174,7 +174,9 @@ def foot_vector(body: Body, pitch: Array, toe_out: Array) -> Array:
     return vector(LEFT_RIGHT * ahead * np.sin(toe_out), down, ahead * np.cos(toe_out))
 
 
-def swing_arm(body: Body, shoulders: Array, elevation: Array, plane: Array, flexion: Array) -> tuple[Array, Array, Array]:
+def swing_arm(
+    body: Body, shoulders: Array, elevation: Array, plane: Array, flexion: Array
+) -> tuple[Array, Array, Array]:
     """Arms by forward kinematics in the world frame.
 
     Args:
@@ -189,8 +191,10 @@ def swing_arm(body: Body, shoulders: Array, elevation: Array, plane: Array, flex
     """
     level = np.sin(elevation)
     upper = vector(LEFT_RIGHT * level * np.cos(plane), -np.cos(elevation), level * np.sin(plane))
-    # Elbows fold forwards when the arm hangs, upwards when it reaches ahead, and always a little inwards.
-    bend = perpendicular(vector(-0.35 * LEFT_RIGHT, 1.0, 1.0), upper)
+    # Elbows fold forwards when the arm hangs, upwards when it is level, and over the head when it is raised.
+    bend = perpendicular(vector(-LEFT_RIGHT * (0.3 + 0.45 * (1.0 - np.cos(elevation))), 1.0, 1.0), upper)
+    # An elbow never bends backwards: at least two degrees of flexion, whatever the noise.
+    flexion = -smooth_min(-flexion, -0.035, 0.06)
     lower = np.cos(flexion)[..., None] * upper + np.sin(flexion)[..., None] * bend
     elbows = shoulders + body.upper_arm[..., None] * upper
     wrists = elbows + body.forearm[..., None] * lower
@@ -206,8 +210,3 @@ def shortest(a: Array, b: Array) -> tuple[Array, Array]:
 def unit(v: Array) -> Array:
     """Vectors scaled to length one."""
     return v / norm(v)[..., None]
-
-
-def angle(a: Array, b: Array, c: Array) -> Array:
-    """Inner angle at ``b`` between the directions to ``a`` and to ``c``, in radians."""
-    return np.arccos(np.clip(dot(unit(a - b), unit(c - b)), -1.0, 1.0))

@@ -15,7 +15,8 @@ from graphnets.simulation.body import truncated
 from graphnets.simulation.kinematics import Array, dot, norm, vector
 
 WIDTH, HEIGHT = 1280, 720
-SLOW_SINES = 3
+SLOW_SINES = 2
+BLUR = {"hand": 1.7, "foot": 1.5, "wrist": 1.2, "ankle": 1.2, "spine": 1.5}
 BURST = 3
 """A miss lasts for this many frames."""
 
@@ -41,7 +42,13 @@ class Camera:
 
 @dataclass(frozen=True)
 class Views:
-    """Cameras of ``R`` clips: ``position [R, 3]``, ``orientation [R, 3, 3]`` (rows: right, down, ahead), ``focal [R]``."""
+    """Cameras of ``R`` clips.
+
+    Attributes:
+        position: ``[R, 3]``.
+        orientation: ``[R, 3, 3]``; the rows point right, down and ahead.
+        focal: ``[R]``, in pixels.
+    """
 
     position: Array
     orientation: Array
@@ -95,7 +102,8 @@ def draw_camera(subject: np.random.Generator, clip: np.random.Generator, target:
     height = subject.uniform(0.8, 1.7) + 0.03 * float(truncated(clip, ()))
     # The picture spans about 2.7 m at the subject, whatever the distance.
     focal = distance * HEIGHT / subject.uniform(2.6, 3.0)
-    return Camera(float(azimuth), float(distance), float(height), target + 0.03 * float(truncated(clip, ())), float(focal))
+    aimed = target + 0.03 * float(truncated(clip, ()))
+    return Camera(float(azimuth), float(distance), float(height), aimed, float(focal))
 
 
 @dataclass(frozen=True)
@@ -110,25 +118,31 @@ class DetectorNoise:
     skill: float
 
 
+@dataclass(frozen=True)
 class Detector:
     """Finds joints in a picture as a pose estimator does: noisily, less surely where the trunk hides them, not always.
 
-    Args:
+    Attributes:
         joints: Names in the order of the data; ``pelvis`` and ``neck`` must be there.
         noise: Standard deviation of the error of a well visible joint, in metres at the subject.
         miss: Chance to miss a joint of confidence 0; it falls with the cube of the confidence.
         trunk_radius: Half the thickness of the trunk that hides what is behind it, in metres.
     """
 
-    def __init__(
-        self, joints: Sequence[str], noise: float = 0.008, miss: float = 0.6, trunk_radius: float = 0.13
-    ) -> None:
-        self.joints, self.noise, self.miss, self.trunk_radius = tuple(joints), noise, miss, trunk_radius
-        self.pelvis, self.neck = self.joints.index("pelvis"), self.joints.index("neck")
-        # Ends of limbs are found less exactly; the trunk hides neither itself nor the head.
-        ends = {"hand": 1.7, "foot": 1.5, "wrist": 1.2, "ankle": 1.2, "spine": 1.5}
-        self.blur = np.array([ends.get(name.rsplit("_", 1)[-1], 1.0) for name in self.joints])
-        self.hideable = np.array([name not in ("pelvis", "spine", "neck", "head") for name in self.joints])
+    joints: tuple[str, ...]
+    noise: float = 0.008
+    miss: float = 0.6
+    trunk_radius: float = 0.13
+
+    @property
+    def blur(self) -> Array:
+        """Factor of each joint's error ``[V]``: the ends of limbs are found less exactly."""
+        return np.array([BLUR.get(name.rsplit("_", 1)[-1], 1.0) for name in self.joints])
+
+    @property
+    def hideable(self) -> NDArray[np.bool_]:
+        """Which joints the trunk can hide, ``[V]``: not itself, nor the head."""
+        return np.array([name not in ("pelvis", "spine", "neck", "head") for name in self.joints])
 
     def draw(self, rng: np.random.Generator, frames: int) -> DetectorNoise:
         """Draw the noise of a clip."""
@@ -158,12 +172,13 @@ class Detector:
         Returns:
             ``[R, F, V]``.
         """
-        low, high = pixels[:, :, self.pelvis, None], pixels[:, :, self.neck, None]
+        pelvis, neck = self.joints.index("pelvis"), self.joints.index("neck")
+        low, high = pixels[:, :, pelvis, None], pixels[:, :, neck, None]
         axis = high - low
         along = ((pixels - low) * axis).sum(-1) / np.maximum((axis**2).sum(-1), 1e-9)
         along = np.clip(along, 0.0, 1.0)
         aside = np.sqrt(((pixels - low - along[..., None] * axis) ** 2).sum(-1))
-        trunk = depth[:, :, self.pelvis, None] * (1.0 - along) + depth[:, :, self.neck, None] * along
+        trunk = depth[:, :, pelvis, None] * (1.0 - along) + depth[:, :, neck, None] * along
         radius = self.trunk_radius * focal[:, None, None] / trunk
         within = _step((radius - aside) / (0.15 * radius))
         behind = _step((depth - trunk - 0.5 * self.trunk_radius) / (0.15 * self.trunk_radius))

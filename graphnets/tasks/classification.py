@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -26,11 +27,12 @@ UNLABELLED = -1
 class Classification(Objective):
     r"""Cross-entropy with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7) and class weights.
 
-    .. math:: L = \frac{\sum_n w_{y_n} \left[-(1 - \epsilon) \log p_{n, y_n} - \frac{\epsilon}{K} \sum_k \log p_{nk}\right]}
-                       {\sum_n w_{y_n}}
+    .. math:: L = -\frac{\sum_n \left[(1 - \epsilon) \, w_{y_n} \log p_{n, y_n}
+                         + \frac{\epsilon}{K} \sum_k w_k \log p_{nk}\right]}{\sum_n w_{y_n}}
 
-    (the smoothing term carries the weights of its own classes, as in ``torch.nn.functional.cross_entropy``).
-    Recordings without this label (code -1) are skipped; ``unlabelled`` in the logs counts them.
+    over the labelled recordings, as in ``torch.nn.functional.cross_entropy``.
+    Recordings without this label (code -1) are skipped, and so are batches that haven't got it at all, as when
+    predicting; ``unlabelled`` in the logs counts them. A batch whose labels weigh nothing in all has the loss 0.
 
     Args:
         label: Which label of the store.
@@ -42,7 +44,7 @@ class Classification(Objective):
         weight: Of this loss in the sum.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: A number is out of its range, or ``class_weights`` is a word other than ``"balanced"``.
     """
 
     class_weight: Tensor
@@ -64,8 +66,13 @@ class Classification(Objective):
         self.label, self.num_classes, self.label_smoothing = label, num_classes, label_smoothing
         self.class_weights, self.dropout = class_weights, dropout
         self.classes = [str(k) for k in range(num_classes)]
-        given = class_weights if isinstance(class_weights, list) else [1.0] * num_classes
-        if len(given) != num_classes or any(not w >= 0 for w in given) or not sum(given) > 0:
+        given = [1.0] * num_classes
+        if isinstance(class_weights, str):
+            if class_weights != "balanced":
+                raise ValueError(f"class_weights is {class_weights!r}; expected 'balanced', numbers or None")
+        elif class_weights is not None:
+            given = [float(w) for w in class_weights]
+        if len(given) != num_classes or not all(0 <= w < math.inf for w in given) or not sum(given) > 0:
             raise ValueError(f"class_weights are {given}; expected {num_classes} numbers >= 0, not all 0")
         self.register_buffer("class_weight", torch.tensor(given, dtype=torch.float32))
 
@@ -77,14 +84,15 @@ class Classification(Objective):
         """Check the number of classes, note their names, weigh them.
 
         Raises:
-            ValueError: The store lacks the label or has another number of classes, or the training side lacks labels.
+            ValueError: The store lacks the label or has another number of classes, or no recording of the training
+                side has it.
         """
         codes = data.store.codes(self.label)
         classes = data.store.labels[self.label]
         if len(classes) != self.num_classes:
             raise ValueError(
-                f"num_classes is {self.num_classes}, but {self.label!r} has {len(classes)} classes in {data.store.path}: "
-                f"{', '.join(classes)}"
+                f"num_classes is {self.num_classes}, but {self.label!r} has {len(classes)} classes in "
+                f"{data.store.path}: {', '.join(classes)}"
             )
         self.classes = classes
         train = codes[torch.from_numpy(data.rows.train)]
@@ -95,17 +103,19 @@ class Classification(Objective):
             inverse = torch.where(counts > 0, 1 / counts.clamp(min=1), torch.zeros_like(counts))
             self.class_weight.copy_(inverse / inverse[counts > 0].mean())
 
-    def forward(
-        self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]
-    ) -> ObjectiveOutput:
+    def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """See :meth:`Objective.forward`."""
-        logits = self.head(features).float()
-        target: Tensor = batch[self.label]
+        logits = self.head(features)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        target = self._target(batch, logits)
         known = target != UNLABELLED
-        loss = F.cross_entropy(
-            logits, target, self.class_weight, ignore_index=UNLABELLED, label_smoothing=self.label_smoothing,
-            reduction="sum",
-        ) / self.class_weight[target[known]].sum().clamp(min=1e-12)  # fmt: skip
+        weight = self.class_weight.to(logits.dtype)
+        summed = F.cross_entropy(
+            logits, target, weight, ignore_index=UNLABELLED, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+        total = weight[target[known]].sum()
+        # Without weight there is nothing to average: divided by infinity, the loss and its gradients are 0.
+        loss = summed / total.masked_fill(total == 0, math.inf)
         correct = (logits.argmax(1) == target)[known].float()
         logs = {"unlabelled": (~known).sum().float()}
         if len(correct):
@@ -113,7 +123,7 @@ class Classification(Objective):
         return ObjectiveOutput(logits, loss, logs)
 
     def metrics(self) -> MetricCollection:
-        """Accuracy, macro F1 over the classes that occur, balanced accuracy, and the confusion matrix."""
+        """Accuracy, macro F1 over the classes that occur or are predicted, and the confusion matrix."""
         k = self.num_classes
         return MetricCollection(
             {
@@ -126,15 +136,17 @@ class Classification(Objective):
 
     def update(self, metrics: MetricCollection, output: ObjectiveOutput, batch: MotionBatch) -> None:
         """See :meth:`Objective.update`."""
-        metrics.update(output.prediction, batch[self.label])
+        metrics.update(output.prediction, self._target(batch, output.prediction))
 
     def summarize(self, metrics: MetricCollection) -> dict[str, float]:
-        """See :meth:`Objective.summarize`."""
+        """Accuracy, macro F1 and balanced accuracy (mean recall of the classes that occur); NaN without any label."""
         values = metrics.compute()
-        recall = _ratio(values["confusion"].diagonal(), values["confusion"].sum(1))
+        confusion = values["confusion"]
+        recall = _ratio(confusion.diagonal(), confusion.sum(1))
+        labelled = bool(confusion.sum() > 0)
         return {
-            "accuracy": float(values["accuracy"]),
-            "macro_f1": float(values["macro_f1"]),
+            "accuracy": float(values["accuracy"]) if labelled else math.nan,
+            "macro_f1": float(values["macro_f1"]) if labelled else math.nan,
             "balanced_accuracy": float(recall.nanmean()),
         }
 
@@ -161,10 +173,17 @@ class Classification(Objective):
         probabilities = output.prediction.softmax(1).cpu()
         named = {c: probabilities[:, i].tolist() for i, c in enumerate(self.classes)}
         return {
-            "true": [self.classes[i] if i >= 0 else None for i in batch[self.label].tolist()],
+            "true": [self.classes[i] if i >= 0 else None for i in self._target(batch, probabilities).tolist()],
             "predicted": [self.classes[i] for i in probabilities.argmax(1).tolist()],
             **{f"p[{name}]": values for name, values in named.items()},
         }
+
+    def _target(self, batch: MotionBatch, logits: Tensor) -> Tensor:
+        """The codes [N], all -1 in a batch without this label: indexing it would add a node type of that name."""
+        if self.label not in batch:
+            return torch.full_like(logits[:, 0], UNLABELLED, dtype=torch.long)
+        target: Tensor = batch[self.label]
+        return target
 
     def get_extra_state(self) -> dict[str, Any]:
         """The names of the classes travel with the weights."""
@@ -177,4 +196,4 @@ class Classification(Objective):
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
     """``a / b``, NaN where ``b`` is 0."""
-    return torch.where(b > 0, a.double() / b.double().clamp(min=1), torch.full_like(b, float("nan"), dtype=torch.double))
+    return torch.where(b > 0, a.double() / b.double().clamp(min=1), math.nan)

@@ -9,7 +9,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 
 class WarmupCosine(LRScheduler):
-    r"""Linear warm-up, then half a cosine down to a share of the learning rate (Loshchilov and Hutter 2017, arXiv 1608.03983).
+    """Linear warm-up, then half a cosine down (Loshchilov and Hutter 2017, arXiv 1608.03983, without restarts).
+
+    After s of S steps, of which the first ``warmup * S`` warm up, the share of the learning rate goes in a straight
+    line from ``start`` to 1, and then down to ``final`` as ``final + (1 - final) (1 + cos(pi p)) / 2``, where p runs
+    from 0 at the end of the warm-up to 1 at S; it stays there.
 
     Args:
         optimizer: What to schedule.
@@ -37,6 +41,6 @@ class WarmupCosine(LRScheduler):
         if step < rising:
             share = self.start + (1 - self.start) * step / rising
         else:
-            progress = min(1.0, (step - rising) / max(1.0, self.total_steps - rising))
+            progress = min(1.0, (step - rising) / max(1e-9, self.total_steps - rising))
             share = self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
         return [base * share for base in self.base_lrs]

@@ -136,7 +136,8 @@ def lengths(mask: Tensor) -> Tensor:
         ``[N]`` int64; 0 for a clip with nothing observed.
     """
     frames = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    return (mask.any(-1) * frames).amax(1)
+    # A sum, as any() over a short last dimension is three times slower.
+    return ((mask.sum(-1) > 0) * frames).amax(1)
 
 
 def coordinate_count(channels: tuple[str, ...]) -> int:
@@ -174,8 +175,25 @@ def with_coordinates(x: Tensor, coordinates: Tensor) -> Tensor:
     return coordinates if count == x.shape[-1] else torch.cat([coordinates, x[..., count:]], -1)
 
 
+def finite(x: Tensor, mask: Tensor) -> Tensor:
+    """Make sure that 0 times a masked entry is 0, which it isn't for a NaN.
+
+    Args:
+        x: ``[N, T, V, C]``.
+        mask: ``[N, T, V]``.
+
+    Returns:
+        ``x`` itself, or a copy of it with 0 wherever nothing was observed.
+    """
+    # On the CPU filling by a mask is slow, and asking whether there is a NaN or an infinity costs next to
+    # nothing; on a GPU it is the question that would have to wait.
+    if x.device.type == "cpu" and bool(x.detach().sum().isfinite()):
+        return x
+    return x.masked_fill(~mask[..., None], 0)
+
+
 def blank(x: Tensor, mask: Tensor) -> Tensor:
-    """Put 0 wherever nothing was observed, so that sums and products can't read what stands there.
+    """Put 0 wherever nothing was observed.
 
     Args:
         x: ``[N, T, V, C]``.
@@ -184,7 +202,8 @@ def blank(x: Tensor, mask: Tensor) -> Tensor:
     Returns:
         ``[N, T, V, C]``.
     """
-    return x.masked_fill(~mask[..., None], 0)
+    safe = finite(x, mask)
+    return safe * repeat_channels(mask, x) if safe is x else safe
 
 
 def repeat_channels(value: Tensor, x: Tensor) -> Tensor:
@@ -193,13 +212,25 @@ def repeat_channels(value: Tensor, x: Tensor) -> Tensor:
     Products along contiguous memory are several times faster than broadcasts over two or three channels.
 
     Args:
-        value: ``[..., V]``.
-        x: ``[..., V, C]``.
+        value: ``[N, t, V]``.
+        x: ``[N, T, V, C]``.
 
     Returns:
-        ``[..., V, C]``, contiguous, in the type of ``x``.
+        ``[N, t, V, C]``, contiguous, in the type of ``x``.
     """
-    return value[..., None].to(x.dtype).expand_as(x).contiguous()
+    joints = torch.arange(value.shape[-1], device=x.device).repeat_interleave(x.shape[-1])
+    rows = value.to(x.dtype).reshape(-1, value.shape[-1])
+    return rows.index_select(1, joints).view(*value.shape, x.shape[-1])
+
+
+def take_joints(x: Tensor, joints: Tensor) -> Tensor:
+    """Pick joints, ``[N, T, V, C]`` to ``[N, T, W, C]`` by index ``[W]``.
+
+    They are picked as columns of a matrix, which is three times faster than along the third dimension.
+    """
+    n, t, _, c = x.shape
+    columns = (joints[:, None] * c + torch.arange(c, device=x.device)).flatten()
+    return x.reshape(n * t, -1).index_select(1, columns).view(n, t, -1, c)
 
 
 def masked_mean(x: Tensor, mask: Tensor, dim: int | tuple[int, ...]) -> Tensor:
@@ -259,7 +290,7 @@ def bones(points: Tensor, mask: Tensor, skeleton: Skeleton) -> tuple[Tensor, Ten
         are observed ``[N, T, V]``.
     """
     parent = parents(points.device, skeleton)
-    return points - points.index_select(2, parent), mask & mask.index_select(2, parent)
+    return points - take_joints(points, parent), mask & mask.index_select(2, parent)
 
 
 def symmetric(limit: Tensor | float, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -19,13 +19,14 @@ from graphnets.transforms.base import (
     AXES,
     RandomTransform,
     Transform,
-    blank,
     bones,
     constant,
     coordinate_count,
+    finite,
     in_range,
     repeat_channels,
     symmetric,
+    take_joints,
     with_coordinates,
 )
 
@@ -77,13 +78,15 @@ class Center(Transform):
         share = _shares(x.device, store.skeleton, names).to(x.dtype)
 
         # One weight for every entry, so that the centre is one sum over the frame or the clip.
-        seen = (mask | (share == 0)).all(-1, keepdim=True)  # [N, T, 1]
+        needed = share > 0
+        seen = (mask & needed).sum(-1, keepdim=True) == needed.sum()  # [N, T, 1]
         over = (2,) if self.per == "frame" else (1, 2)
         frames = seen.sum(over, keepdim=True)
         rest = mask.to(x.dtype) / mask.sum(over, keepdim=True).clamp(min=1)
         weight = torch.where(frames > 0, seen * share / frames.clamp(min=1), rest)
         points = x[..., :count]
-        center = (blank(points, mask) * repeat_channels(weight, points)).sum(over, keepdim=True)
+        # A masked NaN is still NaN after its weight of 0, hence the sum without them.
+        center = (points * repeat_channels(weight, points)).nansum(over, keepdim=True)
         store.x = with_coordinates(x, _each(torch.sub, points, center))
 
 
@@ -104,11 +107,9 @@ class Scale(Transform):
         x, mask = store.x, store.mask
         points = x[..., : coordinate_count(store.channels)]
         bone, seen = bones(points, mask, store.skeleton)
-        seen = seen & _is_bone(x.device, store.skeleton)
-        length = _norm(bone).masked_fill(~seen, torch.nan)
-        # [N, V, T]: the median is much faster along contiguous memory.
-        typical = length.transpose(1, 2).contiguous().nanmedian(-1).values
-        size = typical.nanmean(-1)
+        length = _norm(bone).masked_fill(~seen, torch.nan).nanmedian(1).values  # [N, V]
+        length[:, store.skeleton.root] = torch.nan
+        size = length.nanmean(-1)
         size = torch.where(size > 0, size, 1)[:, None, None, None]
         store.x = with_coordinates(x, points / size)
 
@@ -235,9 +236,11 @@ class RandomBoneScale(RandomTransform):
         points = x[..., : coordinate_count(store.channels)]
         bone, seen = bones(points, mask, skeleton)
         drawn = symmetric(self.factor, (len(x), skeleton.num_joints), x)
-        change = drawn.index_select(1, _twins(x.device, skeleton))
-        growth = blank(bone * change[:, None, :, None], seen)
-        return with_coordinates(x, points + _chains(x.device, skeleton).to(x.dtype) @ growth), mask
+        change = drawn.index_select(1, _twins(x.device, skeleton))[:, None] * seen
+        growth = finite(bone, seen) * repeat_channels(change, bone)
+        # One product for all: every joint moves by the growth of all bones on its way to the root.
+        chains = _chains(x.device, skeleton, points.shape[-1]).to(x.dtype)
+        return with_coordinates(x, points + (growth.flatten(2) @ chains).view(points.shape)), mask
 
 
 class RandomMirror(RandomTransform):
@@ -281,7 +284,7 @@ class RandomMirror(RandomTransform):
         swap = _mirror(x.device, store.skeleton)
         sign = x.new_ones(len(channels))
         sign[channels.index(self.axis)] = -1
-        return x.index_select(2, swap) * sign, store.mask.index_select(2, swap)
+        return take_joints(x, swap) * sign, store.mask.index_select(2, swap)
 
 
 class Remap(Transform):
@@ -374,25 +377,19 @@ def _shares(skeleton: Skeleton, names: tuple[str, ...]) -> Tensor:
 
 
 @constant
-def _is_bone(skeleton: Skeleton) -> Tensor:
-    """Which joints end a bone, ``[V]``: all but the root."""
-    return torch.tensor([parent >= 0 for parent in skeleton.parents])
-
-
-@constant
 def _twins(skeleton: Skeleton) -> Tensor:
     """One joint to stand for each joint and its mirror image, ``[V]``."""
     return torch.minimum(skeleton.mirror_permutation(), torch.arange(skeleton.num_joints))
 
 
 @constant
-def _chains(skeleton: Skeleton) -> Tensor:
-    """For each joint (row) the joints on its way to the root, both included, ``[V, V]`` 0/1."""
+def _chains(skeleton: Skeleton, coordinates: int) -> Tensor:
+    """Which joints (rows) lie on the way of each joint (columns) to the root, 0/1 in ``[V c, V c]``."""
     chains = torch.eye(skeleton.num_joints)
     for joint in sorted(range(skeleton.num_joints), key=skeleton.depths.__getitem__):
         if skeleton.parents[joint] >= 0:
             chains[joint] += chains[skeleton.parents[joint]]
-    return chains
+    return torch.kron(chains.T.contiguous(), torch.eye(coordinates))
 
 
 @constant

@@ -70,10 +70,10 @@ class Streams(Transform):
             _make(name, made, store.skeleton, store.fps)
         parts = [made[name][0] for name in self.streams]
         names = [f"{name}_{axis}" for name in self.streams for axis in AXES[:count]]
-        if "joint" in self.streams:
+        if "joint" in self.streams and len(channels) > count:
             parts.append(clean[..., count:])
             names += channels[count:]
-        store.x, store.channels = torch.cat(parts, -1), tuple(names)
+        store.x, store.channels = torch.cat(parts, -1) if len(parts) > 1 else parts[0], tuple(names)
 
 
 def _make(name: str, made: dict[str, tuple[Tensor, Tensor]], skeleton: Skeleton, fps: Tensor) -> None:
@@ -86,11 +86,7 @@ def _make(name: str, made: dict[str, tuple[Tensor, Tensor]], skeleton: Skeleton,
         return
     _make(_RATE_OF[name], made, skeleton, fps)
     x, seen = made[_RATE_OF[name]]
-    both = torch.zeros_like(seen)
-    both[:, 1:] = seen[:, 1:] & seen[:, :-1]
-    rate = torch.zeros_like(x)
-    # The values under False are 0 and finite by now, so that a product with 0 or the frame rate does both at
-    # once.
-    factor = both[:, 1:] * fps.to(x.dtype)[:, None, None]
-    rate[:, 1:] = (x[:, 1:] - x[:, :-1]) * repeat_channels(factor, x[:, 1:])
-    made[name] = rate, both
+    both = seen & torch.cat([torch.zeros_like(seen[:, :1]), seen[:, :-1]], 1)
+    # What stands under False is 0 by now, so that one product scales and blanks.
+    factor = both * fps.to(x.dtype)[:, None, None]
+    made[name] = torch.diff(x, dim=1, prepend=x[:, :1]) * repeat_channels(factor, x), both

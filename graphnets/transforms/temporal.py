@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 from torch_geometric.data.storage import NodeStorage
 
-from graphnets.transforms.base import RandomTransform, Transform, blank, in_range, lengths, repeat_channels
+from graphnets.transforms.base import RandomTransform, Transform, finite, in_range, lengths, repeat_channels
 
 
 def interpolate(x: Tensor, mask: Tensor, lower: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     r"""Read clips between their frames, :math:`(1 - w)\,x_l + w\,x_{l+1}`.
 
-    A joint is observed in the result where it is observed in the nearer of the two frames (in either of them,
-    half way between). Where it is missing from the farther frame, the nearer one is taken as it is.
+    A joint is observed in the result where the frames that observe it carry half of the weight or more, that
+    is, where the nearer frame does; it is their weighted mean. Where the farther frame lacks the joint, the
+    nearer one is thus taken as it is.
 
     Args:
         x: Values, ``[N, T, V, C]``.
@@ -29,21 +30,18 @@ def interpolate(x: Tensor, mask: Tensor, lower: Tensor, weight: Tensor) -> tuple
         weight: How far it is from there to the next frame, ``[N, L]`` in 0 to 1.
 
     Returns:
-        Values ``[N, L, V, C]``, 0 where not observed, and mask ``[N, L, V]``.
+        Values ``[N, L, V, C]`` and mask ``[N, L, V]``.
     """
     n, t, v, c = x.shape
     frames = torch.stack([lower, (lower + 1).clamp(max=t - 1)])
     rows = (frames + torch.arange(n, device=x.device)[:, None] * t).flatten()
-    shape = frames.shape
-    seen = mask.reshape(n * t, v).index_select(0, rows).view(*shape, v)
-    # Zeros under the mask, so that a share of 0 or 1 reads nothing of the other frame, not even a NaN.
-    ends = blank(x, mask).reshape(n * t, v * c).index_select(0, rows).view(*shape, v, c)
-
-    weight = weight.to(x.dtype)[..., None]
-    observed = (seen[0] & (weight <= 0.5)) | (seen[1] & (weight >= 0.5))
-    nearer = (weight > 0.5) | ((weight == 0.5) & seen[1])
-    share = torch.where(seen[0] & seen[1], weight, nearer.to(x.dtype))
-    return torch.lerp(ends[0], ends[1], repeat_channels(share, ends[0])), observed
+    ends = finite(x, mask).reshape(n * t, v * c).index_select(0, rows).view(*frames.shape, v, c)
+    seen = mask.to(x.dtype).reshape(n * t, v).index_select(0, rows).view(*frames.shape, v)
+    weight = weight.to(x.dtype)
+    weights = seen * torch.stack([1 - weight, weight])[..., None]
+    total = weights[0] + weights[1]
+    share = weights[1] / total.clamp(min=torch.finfo(x.dtype).tiny)
+    return torch.lerp(ends[0], ends[1], repeat_channels(share, x)), total >= 0.5
 
 
 class Resample(Transform):
@@ -73,7 +71,8 @@ class Resample(Transform):
         old_gaps = (lengths(store.mask) - 1).clamp(min=0)
         # In whole numbers, so that a time that falls on a frame reads exactly that frame.
         position = old_gaps[:, None] * torch.arange(self.length, device=store.x.device)
-        store.x, store.mask = interpolate(store.x, store.mask, position // gaps, position % gaps / gaps)
+        weight = (position % gaps).to(store.x.dtype) / gaps
+        store.x, store.mask = interpolate(store.x, store.mask, position // gaps, weight)
         store.fps = torch.where(old_gaps > 0, store.fps * gaps / old_gaps, store.fps)
 
 

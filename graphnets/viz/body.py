@@ -206,9 +206,7 @@ def film(clips: Sequence[Clip], planes: dict[str, Array], frames: int = 8) -> Fi
     return figure
 
 
-def stick_figures(
-    ax: Axes, clips: Sequence[Clip], linewidth: float = 2.5, animated: bool = False
-) -> list[StickFigure]:
+def stick_figures(ax: Axes, clips: Sequence[Clip], linewidth: float = 2.5, animated: bool = False) -> list[StickFigure]:
     """A body for each clip. The overlay is green and thinner: where both coincide, both are seen."""
     first = StickFigure(ax, clips[0].skeleton, None, linewidth, animated)
     return [first, *(StickFigure(ax, c.skeleton, OVERLAY, 0.6 * linewidth, animated, 3.0) for c in clips[1:])]

@@ -73,7 +73,7 @@ def draw_traces(ax: Axes, clip: Clip) -> None:
     time = np.arange(len(clip.values)) / clip.fps
     nodes = clip.skeleton.num_joints
     for v in range(nodes):
-        curves = np.where(np.isfinite(clip.values[:, v]), clip.values[:, v], np.nan)
+        curves = clip.values[:, v]
         seen = curves[~np.isnan(curves)]
         low, high = (seen.min(), seen.max()) if len(seen) else (0.0, 1.0)
         trace = nodes - 1 - v + 0.85 * (curves - low) / ((high - low) or 1.0)
@@ -112,8 +112,8 @@ def confusion_matrix(
         raise ValueError("a confusion matrix holds counts: numbers of 0 or more")
     rows = counts.sum(1, keepdims=True)
     share = counts / np.where(rows > 0, rows, 1)
-    cell = float(np.clip(10.0 / k, 0.12, 0.8))
-    font = float(np.clip(cell * 24, 3.5, 10))
+    cell = float(np.clip(10.0 / k, 0.16, 0.8))
+    font = float(np.clip(cell * 24, 5, 10))
     label = max(map(len, classes)) * 0.62 * font / 72 + 0.45
     heading, top = break_title(title or "", k * cell + label)
     width, height = label + k * cell + 0.95, label + k * cell + top + 0.1

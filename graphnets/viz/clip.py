@@ -56,8 +56,8 @@ class Clip:
             raise ValueError(f"fps is {fps!r}, expected a number above 0")
         self.dims = next((i for i in (3, 2) if self.channels[:i] == AXES[:i]), 0)
         """The number of leading spatial channels: 3, 2, or 0 for curves of a sensor."""
-        self.values = np.where(observed[..., None], values, np.nan)
-        self.visible = observed & np.isfinite(values[..., : self.dims or None]).all(-1)
+        self.values = np.where(observed[..., None] & np.isfinite(values), values, np.nan)
+        self.visible = np.asarray(np.isfinite(self.values[..., : self.dims or None]).all(-1))
         if not self.visible.any():
             raise ValueError(f"nothing was observed in {title or 'the clip'}: there is nothing to draw")
         self.skeleton, self.fps, self.title = skeleton, float(fps), title or ""
@@ -79,9 +79,7 @@ class Clip:
         if view not in ("body", "axes"):
             raise ValueError(f"view is {view!r}, allowed are body, axes")
         if self.dims == 0:
-            raise ValueError(
-                f"channels {', '.join(self.channels)} don't begin with x, y: these are curves, no body"
-            )
+            raise ValueError(f"channels {', '.join(self.channels)} don't begin with x, y: these are curves, no body")
         if self.dims == 2:
             return {"image": np.eye(2)}
         axis = AXES.index(up[-1])

@@ -31,9 +31,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def place_axes(
-    figure: Figure, left: float, bottom: float, width: float, height: float, frame: bool = False
-) -> Axes:
+def place_axes(figure: Figure, left: float, bottom: float, width: float, height: float, frame: bool = False) -> Axes:
     """An axes at a place in inches: bare, or with a light grid and small ticks."""
     wide, high = figure.get_size_inches()
     ax = figure.add_axes((left / wide, bottom / high, width / wide, height / high))

@@ -56,9 +56,7 @@ def find_ffmpeg() -> str:
     """
     program = shutil.which("ffmpeg")
     if program is None:
-        raise RuntimeError(
-            "MP4 needs the program ffmpeg, which is not on the PATH: install it, or write a GIF"
-        )
+        raise RuntimeError("MP4 needs the program ffmpeg, which is not on the PATH: install it, or write a GIF")
     return program
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from graphnets.simulation.body import Body, hip_offsets, shortest, swing_arm
-from graphnets.simulation.exercises.base import (
-    Control,
-    Controls,
-    Exercise,
-    Joints,
-    Mistake,
+from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.posture import (
     assemble,
     both,
     pelvis_height,
@@ -28,8 +26,8 @@ class ArmRaise(Exercise):
     name = "arm_raise"
     title = "Arm raise"
     focus = 0.58
-    own = {
-        "duration": Control(3.0, 0.5, 0.2, 1.6, 4.8, "s", "-tempo"),
+    own: ClassVar[dict[str, Control]] = {
+        "duration": Control(3.1, 0.45, 0.2, 1.9, 4.8, "s", "-tempo"),
         "up": Control(0.40, 0.03, 0.015, 0.32, 0.47),
         "hold": Control(0.10, 0.03, 0.015, 0.03, 0.2),
         "arms": Control(164.0, 6.0, 3.0, 150.0, 176.0, "deg", "flexibility"),
@@ -44,7 +42,7 @@ class ArmRaise(Exercise):
         "stance": Control(0.075, 0.012, 0.002, 0.050, 0.105, "height", "stance"),
         "toe_out": Control(12.0, 5.0, 1.0, 2.0, 25.0, "deg"),
     }
-    mistakes = {
+    mistakes: ClassVar[dict[str, Mistake]] = {
         "not_high_enough": Mistake("The arms stop far from overhead.", {"arms": (-20.0, -75.0)}),
         "elbows_bent": Mistake("The elbows bend as the arms rise.", {"bend": (20.0, 70.0)}),
         "asymmetric": Mistake("One arm stays behind the other.", {"uneven": (18.0, 60.0)}),

@@ -9,18 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from graphnets.simulation.body import (
-    LEFT_RIGHT,
-    Body,
-    Frame,
-    Person,
-    foot_vector,
-    hip_offsets,
-    truncated,
-    trunk,
-    unit,
-)
-from graphnets.simulation.kinematics import Array, rotate, rotation, smooth_min, two_bone, vector, wander
+from graphnets.simulation.body import Body, Person, truncated
+from graphnets.simulation.kinematics import Array, rotate, rotation, vector, wander
 
 Controls = Mapping[str, Array]
 """Values of the controls, each ``[R, 1]``, in radians, metres and seconds."""
@@ -69,17 +59,16 @@ class Control:
     unit: str = ""
     trait: str = ""
 
-    def draw(self, person: Person, style: Array, chance: Array) -> Array:
-        """Values for standard scores ``style`` of the person and ``chance`` of the repetition."""
-        score = style
+    def scale(self, height: float) -> float:
+        """Factor from the control's unit to radians, metres or seconds, for a stature in metres."""
+        return {"deg": np.pi / 180.0, "height": height}.get(self.unit, 1.0)
+
+    def usual(self, person: Person, score: float) -> float:
+        """What is usual for a person, in the control's unit, given their standard score in this exercise."""
         if self.trait:
             sign = -1.0 if self.trait.startswith("-") else 1.0
-            score = np.sqrt(0.5) * (style + sign * person.traits[self.trait.lstrip("-")])
-        return np.clip(self.mean + self.person * score + self.repetition * chance, self.low, self.high)
-
-    def scale(self, height: Array) -> Array:
-        """Factor from the control's unit to radians, metres or seconds."""
-        return {"deg": np.full_like(height, np.pi / 180.0), "height": height}.get(self.unit, np.ones_like(height))
+            score = float(np.sqrt(0.5)) * (score + sign * person.traits[self.trait.lstrip("-")])
+        return self.mean + self.person * score
 
 
 @dataclass(frozen=True)
@@ -129,17 +118,25 @@ class Exercise(ABC):
         return COMMON | self.own
 
     def style(self, person: Person, rng: np.random.Generator) -> Array:
-        """A person's standard scores for the controls of this exercise."""
-        return truncated(rng, (len(self.controls),))
+        """How a person does this exercise: rows usual value, spread, low, high, factor to SI; a column a control."""
+        height = float(person.body.height[0, 0])
+        scores = truncated(rng, (len(self.controls),))
+        columns = [
+            (c.usual(person, float(score)), c.repetition, c.low, c.high, c.scale(height))
+            for c, score in zip(self.controls.values(), scores, strict=True)
+        ]
+        return np.array(columns).T
 
-    def draw(self, person: Person, style: Array, rng: np.random.Generator) -> dict[str, float]:
-        """Draw the controls of one correct repetition, in radians, metres and seconds."""
-        height = person.body.height[0]
-        chance = truncated(rng, (len(style),))
-        return {
-            name: float((control.draw(person, style[i], chance[i]) * control.scale(height))[0])
-            for i, (name, control) in enumerate(self.controls.items())
-        }
+    def draw(self, style: Array, rng: np.random.Generator) -> dict[str, float]:
+        """Draw the controls of one correct repetition, in radians, metres and seconds.
+
+        Args:
+            style: From :meth:`style`.
+            rng: Source of what differs between repetitions.
+        """
+        usual, spread, low, high, factor = style
+        values = np.clip(usual + spread * truncated(rng, usual.shape), low, high) * factor
+        return dict(zip(self.controls, values.tolist(), strict=True))
 
     def spoil(self, controls: Mapping[str, float], height: float, mistake: str, severity: float) -> dict[str, float]:
         """Shift the controls of a correct repetition by a mistake.
@@ -160,8 +157,7 @@ class Exercise(ABC):
             raise ValueError(f"{self.name} has no mistake {mistake!r}; it has {', '.join(self.mistakes)}")
         spoilt = dict(controls)
         for name, (mild, strong) in self.mistakes[mistake].shifts.items():
-            factor = float(self.controls[name].scale(np.array([height]))[0])
-            spoilt[name] += (mild + severity * (strong - mild)) * factor
+            spoilt[name] += (mild + severity * (strong - mild)) * self.controls[name].scale(height)
         return spoilt
 
     def perform(self, body: Body, controls: Controls, time: Array, waves: Array) -> Joints:
@@ -176,7 +172,9 @@ class Exercise(ABC):
         Returns:
             Positions by joint name.
         """
-        joints = self.move(body, controls, np.minimum(time, controls["duration"]), self._noise(body, controls, time, waves))
+        joints = self.move(
+            body, controls, np.minimum(time, controls["duration"]), self._noise(body, controls, time, waves)
+        )
         turn = rotation(twist=controls["heading"])
         start = vector(controls["start_x"], 0.0, controls["start_z"])
         return {name: rotate(turn, x) + start for name, x in joints.items()}
@@ -202,103 +200,3 @@ class Exercise(ABC):
             else:
                 out[name] = factor * values[name]
         return out
-
-
-def both(value: Array) -> Array:
-    """Give ``[R, F]`` or ``[R, 1]`` values a last axis for left and right."""
-    return value[..., None]
-
-
-def upright(
-    body: Body, pelvis: Array, lean: Array, curl: Array, c: Controls, noise: Controls, shrug: Array, gaze: float = 0.45
-) -> Frame:
-    """A trunk that stands or leans: pelvis, chest and head with sway.
-
-    Args:
-        body: Segment lengths.
-        pelvis: ``[R, F, 3]``.
-        lean: Forward lean of the trunk in radians, ``[R, F]``.
-        curl: Rounding of the back, ``[R, F]``: the angle between lower and upper trunk.
-        c: Controls; ``head`` is used.
-        noise: Smooth noise.
-        shrug: Elevation of the shoulder girdles, ``[R, F, 2]``.
-        gaze: Share of the lean that the head follows; the rest keeps the eyes ahead.
-    """
-    whole = lean + noise["lean"]
-    chest = rotation(whole + 0.5 * curl, noise["roll"], noise["twist"])
-    head = rotation(gaze * whole + c["head"] + noise["head_lean"], noise["roll"], noise["twist"] + noise["head_twist"])
-    return trunk(body, pelvis, pelvis_rotation(lean, curl, noise), chest, head, shrug + noise["shrug"])
-
-
-def pelvis_rotation(lean: Array, curl: Array, noise: Controls) -> Array:
-    """Orientation of the pelvis under :func:`upright`."""
-    return rotation(lean + noise["lean"] - 0.5 * curl, 0.0, 0.5 * noise["twist"])
-
-
-def standing_feet(body: Body, half_stance: Array, toe_out: Array) -> tuple[Array, Array]:
-    """Ankles and toes of feet that stand flat beside the origin, each ``[R, 1, 2, 3]``.
-
-    Args:
-        body: Segment lengths.
-        half_stance: Half the distance of the ankles, ``[R, 1]``.
-        toe_out: Outward turn of the feet, ``[R, 1]``.
-    """
-    ankles = vector(LEFT_RIGHT * half_stance[..., None], body.ankle[..., None], 0.0)
-    turned = np.broadcast_to(toe_out[..., None], ankles.shape[:-1])
-    return ankles, ankles + foot_vector(body, np.zeros_like(turned), turned)
-
-
-def pelvis_height(x: Array, z: Array, offsets: Array, ankles: Array, reach: Array) -> Array:
-    """Greatest height of the pelvis at which both hips are within ``reach`` of their ankles, smoothly.
-
-    Args:
-        x: Of the pelvis, ``[R, F]``.
-        z: Of the pelvis, ``[R, F]``.
-        offsets: From the pelvis to the hips, ``[R, F, 2, 3]``.
-        ankles: ``[R, F, 2, 3]``.
-        reach: Distance of hip and ankle, ``[R, F, 2]``.
-
-    Returns:
-        ``[R, F]``; where both legs would allow the same, some millimetres less.
-
-    Raises:
-        ValueError: A foot stands too far away for any height.
-    """
-    dx, dz = ankles[..., 0] - both(x) - offsets[..., 0], ankles[..., 2] - both(z) - offsets[..., 2]
-    square = reach**2 - dx**2 - dz**2
-    if np.any(square <= 0):
-        raise ValueError(f"a foot is {np.sqrt(np.max(dx**2 + dz**2)):.3f} m from under the hip, out of the leg's reach")
-    height = ankles[..., 1] - offsets[..., 1] + np.sqrt(square)
-    return smooth_min(height[..., 0], height[..., 1])
-
-
-def assemble(body: Body, frame: Frame, ankles: Array, toes: Array, knee_hint: Array, arms: tuple[Array, ...]) -> Joints:
-    """Put trunk, legs and arms together by joint name.
-
-    Args:
-        body: Segment lengths.
-        frame: The trunk.
-        ankles: ``[R, F, 2, 3]``.
-        toes: ``[R, F, 2, 3]``.
-        knee_hint: Where the knees point, ``[R, F, 2, 3]``.
-        arms: Elbows, wrists and hands, each ``[R, F, 2, 3]``.
-    """
-    shape = frame.hips.shape
-    ankles, toes = np.broadcast_to(ankles, shape), np.broadcast_to(toes, shape)
-    knees = two_bone(frame.hips, ankles, knee_hint, body.thigh, body.shank)
-    limbs = dict(zip(("elbow", "wrist", "hand"), arms, strict=True))
-    limbs |= {"shoulder": frame.shoulders, "hip": frame.hips, "knee": knees, "ankle": ankles, "foot": toes}
-    return frame.joints | {
-        f"{side}_{name}": x[..., i, :] for name, x in limbs.items() for i, side in enumerate(("left", "right"))
-    }
-
-
-def reach_arm(body: Body, shoulders: Array, wrists: Array, hint: Array) -> tuple[Array, Array, Array]:
-    """Arms by inverse kinematics: elbows, wrists and hands that go on along the forearms."""
-    elbows = two_bone(shoulders, wrists, hint, body.upper_arm, body.forearm)
-    return elbows, wrists, wrists + body.hand[..., None] * unit(wrists - elbows)
-
-
-def pointing(turn: Array) -> Array:
-    """Level unit vectors ``[R, F, 2, 3]`` ahead, turned outwards on each side by ``turn [R, F, 2]`` radians."""
-    return vector(LEFT_RIGHT * np.sin(turn), 0.0, np.cos(turn))

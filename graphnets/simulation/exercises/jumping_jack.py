@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from graphnets.simulation.body import LEFT_RIGHT, Body, foot_vector, hip_offsets, shortest, swing_arm
-from graphnets.simulation.exercises.base import (
-    Control,
-    Controls,
-    Exercise,
-    Joints,
-    Mistake,
-    assemble,
-    both,
-    pelvis_height,
-    pelvis_rotation,
-    pointing,
-    upright,
-)
+from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.posture import assemble, both, pelvis_height, pelvis_rotation, pointing, upright
 from graphnets.simulation.kinematics import Array, quintic, smooth_min, span, vector
 
 GRAVITY = 9.81
-LANDING = 0.13
+LANDING = 0.11
 """Seconds from touch-down to the deepest point, and from the deepest point before a jump to take-off."""
 RECOVERY = 0.30
 """Seconds from standing to the deepest point before a jump, and back after landing."""
@@ -33,9 +24,9 @@ class JumpingJack(Exercise):
     name = "jumping_jack"
     title = "Jumping jack"
     focus = 0.56
-    own = {
+    own: ClassVar[dict[str, Control]] = {
         "duration": Control(2.05, 0.18, 0.07, 1.75, 2.6, "s", "-tempo"),
-        "flight": Control(0.20, 0.015, 0.008, 0.16, 0.24, "s", "strength"),
+        "flight": Control(0.175, 0.012, 0.006, 0.14, 0.21, "s", "strength"),
         "narrow": Control(0.055, 0.010, 0.002, 0.040, 0.080, "height"),
         "wide": Control(0.21, 0.018, 0.008, 0.170, 0.250, "height", "stance"),
         "toe_out": Control(12.0, 4.0, 1.0, 4.0, 22.0, "deg"),
@@ -46,10 +37,10 @@ class JumpingJack(Exercise):
         "late": Control(0.0, 0.01, 0.006, -0.025, 0.025),
         "girdle": Control(14.0, 3.0, 1.0, 8.0, 20.0, "deg"),
     }
-    mistakes = {
+    mistakes: ClassVar[dict[str, Mistake]] = {
         "arms_too_low": Mistake("The arms stop far from overhead.", {"arms": (-22.0, -80.0)}),
-        "feet_too_narrow": Mistake("The feet hardly part.", {"wide": (-0.04, -0.115)}),
-        "arms_late": Mistake("The arms come after the legs.", {"late": (0.045, 0.13)}),
+        "feet_too_narrow": Mistake("The feet hardly part.", {"wide": (-0.03, -0.085)}),
+        "arms_late": Mistake("The arms come after the legs.", {"late": (0.04, 0.11)}),
         "elbows_bent": Mistake("The elbows bend as the arms rise.", {"bend": (20.0, 70.0)}),
     }
 
@@ -69,7 +60,7 @@ class JumpingJack(Exercise):
         ceiling = pelvis_height(x, z, offsets, ankles, both(span(np.radians(176.0), thigh, shank)))
         y = smooth_min(height, ceiling)
         late = c["late"] * d
-        rise = [off[0] - 0.15 + late, off[1] + 0.06 + late, off[2] - 0.06 + late, off[3] + 0.10 + late]
+        rise = [off[0] - 0.2 + late, off[1] + 0.14 + late, off[2] - 0.14 + late, off[3] + 0.16 + late]
         high = quintic(time, rise, [0.0, 1.0, 1.0, 0.0])
         raised = both(np.radians(9.0) + (c["arms"] - np.radians(9.0)) * high) + noise["arm"]
         frame = upright(body, vector(x, y, z), lean, curl, c, noise, both(c["girdle"] * high**2) + np.zeros(2))
@@ -82,7 +73,9 @@ class JumpingJack(Exercise):
         reach = span(c["straight_knee"], thigh, shank)
         return body.ankle + np.sqrt(reach**2 - (half_stance - body.hip) ** 2 - (0.012 * body.height) ** 2) - 0.003
 
-    def _height(self, body: Body, c: Controls, time: Array, off: tuple[Array, ...], thigh: Array, shank: Array) -> Array:
+    def _height(
+        self, body: Body, c: Controls, time: Array, off: tuple[Array, ...], thigh: Array, shank: Array
+    ) -> Array:
         """Height of the pelvis: pushed off, in free fall, caught; twice. ``[R, F]``."""
         narrow = self._standing(body, c["narrow"], c, thigh, shank)
         wide = self._standing(body, c["wide"], c, thigh, shank)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from graphnets.simulation.body import Body, foot_vector, hip_offsets, shortest, swing_arm
-from graphnets.simulation.exercises.base import (
-    Control,
-    Controls,
-    Exercise,
-    Joints,
-    Mistake,
+from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.posture import (
     assemble,
     both,
     pelvis_height,
@@ -27,7 +25,7 @@ class Lunge(Exercise):
 
     name = "lunge"
     title = "Lunge"
-    own = {
+    own: ClassVar[dict[str, Control]] = {
         "duration": Control(3.4, 0.45, 0.2, 2.2, 4.9, "s", "-tempo"),
         "leads_left": Control(0.5, 0.2, 0.6, 0.0, 1.0),
         "step": Control(0.50, 0.015, 0.008, 0.46, 0.54, "height", "flexibility"),
@@ -43,10 +41,15 @@ class Lunge(Exercise):
         "arms": Control(17.0, 6.0, 2.0, 10.0, 32.0, "deg"),
         "elbow": Control(30.0, 14.0, 4.0, 8.0, 65.0, "deg"),
     }
-    mistakes = {
+    mistakes: ClassVar[dict[str, Mistake]] = {
         "not_low_enough": Mistake("The body is lowered only part of the way.", {"depth": (-0.2, -0.6)}),
-        "knee_passes_toe": Mistake("The leading knee travels past the toes.", {"shin": (17.0, 32.0)}),
-        "trunk_bent": Mistake("The trunk bends forward over the leading leg.", {"lean": (13.0, 38.0), "curl": (2.0, 14.0)}),
+        "knee_passes_toe": Mistake(
+            "After a short step the leading knee travels past the toes.",
+            {"shin": (14.0, 27.0), "step": (-0.03, -0.08), "knee": (-3.0, -12.0)},
+        ),
+        "trunk_bent": Mistake(
+            "The trunk bends forward over the leading leg.", {"lean": (13.0, 38.0), "curl": (2.0, 14.0)}
+        ),
     }
 
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:
@@ -93,5 +96,3 @@ class Lunge(Exercise):
         moved = vector(0.0, lead * both(c["lift"] * air), lead * both(c["step"] * travel))
         toes = stand + moved
         return toes - foot_vector(body, pitch, toe_out), toes, pitch
-
-

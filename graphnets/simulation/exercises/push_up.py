@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from graphnets.simulation.body import (
@@ -12,7 +14,8 @@ from graphnets.simulation.body import (
     shortest,
     trunk,
 )
-from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake, assemble, both
+from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.posture import assemble, both
 from graphnets.simulation.kinematics import Array, quintic, rotation, span, two_bone, vector
 
 
@@ -26,7 +29,7 @@ class PushUp(Exercise):
     name = "push_up"
     title = "Push-up"
     focus = 0.17
-    own = {
+    own: ClassVar[dict[str, Control]] = {
         "duration": Control(2.6, 0.4, 0.15, 1.5, 4.2, "s", "-tempo"),
         "down": Control(0.42, 0.03, 0.015, 0.34, 0.48),
         "hold": Control(0.06, 0.02, 0.01, 0.02, 0.14),
@@ -41,7 +44,7 @@ class PushUp(Exercise):
         "curl": Control(5.0, 3.0, 1.0, -2.0, 12.0, "deg"),
         "nod": Control(16.0, 6.0, 2.0, 2.0, 30.0, "deg"),
     }
-    mistakes = {
+    mistakes: ClassVar[dict[str, Mistake]] = {
         "not_low_enough": Mistake("The chest stays far from the floor.", {"depth": (18.0, 58.0)}),
         "hips_sagging": Mistake("The hips hang below the line from shoulders to heels.", {"line": (-9.0, -24.0)}),
         "hips_piked": Mistake("The hips stick up above the line from shoulders to heels.", {"line": (12.0, 42.0)}),

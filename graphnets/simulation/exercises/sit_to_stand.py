@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from graphnets.simulation.body import LEFT_RIGHT, Body, Frame, hip_offsets, shortest
-from graphnets.simulation.exercises.base import (
-    Control,
-    Controls,
-    Exercise,
-    Joints,
-    Mistake,
+from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.posture import (
     assemble,
     both,
     pelvis_height,
@@ -32,8 +30,8 @@ class SitToStand(Exercise):
 
     name = "sit_to_stand"
     title = "Sit to stand"
-    own = {
-        "duration": Control(3.5, 0.5, 0.2, 2.0, 4.9, "s", "-tempo"),
+    own: ClassVar[dict[str, Control]] = {
+        "duration": Control(3.6, 0.45, 0.2, 2.4, 4.9, "s", "-tempo"),
         "rise": Control(0.18, 0.02, 0.008, 0.13, 0.23),
         "seat_knee": Control(86.0, 4.0, 1.0, 76.0, 96.0, "deg"),
         "seat_shin": Control(15.0, 3.0, 1.0, 8.0, 22.0, "deg"),
@@ -47,12 +45,12 @@ class SitToStand(Exercise):
         "push": Control(0.0, 0.0, 0.0, 0.0, 0.0),
         "release": Control(0.27, 0.015, 0.01, 0.23, 0.31),
     }
-    mistakes = {
+    mistakes: ClassVar[dict[str, Mistake]] = {
         "uses_arms": Mistake(
-            "The hands push on the thighs.", {"push": (0.8, 1.0), "release": (0.0, 0.10), "swing": (0.0, 8.0)}
+            "The hands push on the thighs.", {"push": (0.92, 1.0), "release": (0.0, 0.10), "swing": (0.0, 8.0)}
         ),
         "trunk_swing": Mistake(
-            "The trunk is thrown far forward to gain momentum.", {"swing": (9.0, 28.0), "curl": (2.0, 12.0)}
+            "The trunk is thrown far forward to gain momentum.", {"swing": (8.0, 21.0), "curl": (2.0, 10.0)}
         ),
         "incomplete_stand": Mistake(
             "Knees and hips never straighten.", {"finish": (-14.0, -45.0), "stoop": (5.0, 20.0)}
@@ -80,7 +78,7 @@ class SitToStand(Exercise):
         knees = two_bone(frame.hips, np.broadcast_to(ankles, frame.hips.shape), hint, body.thigh, body.shank)
         push = c["push"] * quintic(
             u,
-            [0.03, 0.14, c["release"], c["release"] + 0.14, 0.86 - c["release"], 1.0 - c["release"], 0.88, 0.98],
+            [0.02, 0.15, c["release"], c["release"] + 0.16, 0.60, 0.74, 0.84, 0.98],
             [0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0],
         )
         return assemble(body, frame, ankles, toes, hint, self._arms(body, frame, knees, push))
@@ -89,11 +87,10 @@ class SitToStand(Exercise):
         """Wrists crossed in front of the chest, drawn to the thighs by ``push [R, F]``."""
         size = body.height[..., None]
         # The right forearm lies on the left one.
-        across = vector(-0.045 * LEFT_RIGHT * size, -0.085 * size, size * np.array([0.085, 0.105]))
+        across = vector(-0.045 * LEFT_RIGHT * size, -0.06 * size, size * np.array([0.075, 0.095]))
         chest = frame.joints["neck"][..., None, :] + rotate(frame.chest[..., None, :, :], across)
         thighs = frame.hips + 0.72 * (knees - frame.hips) + vector(0.0, 0.035 * size, 0.0)
         aim = chest + both(both(push)) * (thighs - chest)
         arm = 0.985 * (body.upper_arm + body.forearm)
-        side = LEFT_RIGHT * (0.75 + 0.25 * both(push))
-        hint = vector(side, -0.9 + 0.8 * both(push), -0.35 - 0.3 * both(push))
+        hint = vector(0.7 * LEFT_RIGHT, -0.9 + 0.5 * both(push), -0.35 - 0.35 * both(push))
         return reach_arm(body, frame.shoulders, within_reach(frame.shoulders, aim, arm), hint)

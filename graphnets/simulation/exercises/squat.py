@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from graphnets.simulation.body import Body, shortest, swing_arm
-from graphnets.simulation.exercises.base import (
-    Control,
-    Controls,
-    Exercise,
-    Joints,
-    Mistake,
+from graphnets.simulation.body import Body, hip_offsets, shortest, swing_arm
+from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.posture import (
     assemble,
     both,
     pelvis_height,
@@ -19,7 +17,6 @@ from graphnets.simulation.exercises.base import (
     standing_feet,
     upright,
 )
-from graphnets.simulation.body import hip_offsets
 from graphnets.simulation.kinematics import Array, quintic, span, vector
 
 # Shares of body mass (head, trunk and arms; thighs; shanks), mean of the sexes of de Leva (1996), and the height of
@@ -32,23 +29,23 @@ class Squat(Exercise):
 
     name = "squat"
     title = "Squat"
-    own = {
+    own: ClassVar[dict[str, Control]] = {
         "duration": Control(3.0, 0.45, 0.2, 1.7, 4.6, "s", "-tempo"),
         "down": Control(0.42, 0.03, 0.015, 0.34, 0.48),
         "hold": Control(0.07, 0.025, 0.015, 0.02, 0.16),
         "depth": Control(84.0, 8.0, 4.0, 64.0, 102.0, "deg", "-flexibility"),
         "shin": Control(29.0, 3.0, 1.0, 22.0, 36.0, "deg", "flexibility"),
         "stance": Control(0.100, 0.010, 0.002, 0.080, 0.125, "height", "stance"),
-        "toe_out": Control(18.0, 5.0, 1.0, 8.0, 32.0, "deg", "stance"),
-        "knee_in": Control(0.0, 3.0, 2.0, -8.0, 8.0, "deg", "-strength"),
+        "toe_out": Control(18.0, 4.0, 1.0, 11.0, 30.0, "deg", "stance"),
+        "knee_in": Control(0.0, 2.5, 1.5, -6.0, 5.0, "deg", "-strength"),
         "lean": Control(0.0, 4.0, 2.0, -9.0, 10.0, "deg"),
         "curl": Control(8.0, 4.0, 1.0, 0.0, 18.0, "deg"),
         "arms": Control(78.0, 12.0, 4.0, 45.0, 96.0, "deg"),
         "elbow": Control(18.0, 7.0, 3.0, 6.0, 40.0, "deg"),
         "shift": Control(0.0, 0.006, 0.003, -0.015, 0.015, "height"),
     }
-    mistakes = {
-        "knees_inward": Mistake("The knees fall in towards each other.", {"knee_in": (9.0, 26.0)}),
+    mistakes: ClassVar[dict[str, Mistake]] = {
+        "knees_inward": Mistake("The knees fall in towards each other.", {"knee_in": (8.0, 22.0)}),
         "not_low_enough": Mistake("The hips stay far above the knees.", {"depth": (16.0, 50.0)}),
         "front_bent": Mistake("The trunk bends far forward.", {"lean": (11.0, 32.0), "curl": (2.0, 16.0)}),
     }
@@ -69,7 +66,7 @@ class Squat(Exercise):
         y = pelvis_height(x, z, offsets, ankles, both(span(knee, thigh, shank)))
         frame = upright(body, vector(x, y, z), lean, curl, c, noise, np.zeros(2))
         raised = both(np.radians(9.0) + (c["arms"] - np.radians(9.0)) * low) + noise["arm"]
-        plane = both(np.radians(20.0) + np.radians(62.0) * low) + noise["plane"]
+        plane = both(np.radians(50.0) + np.radians(34.0) * low) + noise["plane"]
         arms = swing_arm(body, frame.shoulders, raised, plane, both(c["elbow"]) + noise["elbow"])
         hint = pointing(both(c["toe_out"] - c["knee_in"] * low) + np.zeros(2))
         return assemble(body, frame, ankles, toes, hint, arms)

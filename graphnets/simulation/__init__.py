@@ -1,0 +1,36 @@
+"""A body that moves: people, exercises, mistakes, and cameras that film them.
+
+The world frame is right-handed: x to the left of a person who faces z, y up, z forward; metres, radians, seconds.
+"""
+
+from __future__ import annotations
+
+from graphnets.simulation.body import Body, Person
+from graphnets.simulation.camera import Camera, Detector, aim, draw_camera
+from graphnets.simulation.clips import CORRECT, Clip, mistake_classes, plan
+from graphnets.simulation.exercises import EXERCISES, Control, Exercise, Mistake
+from graphnets.simulation.generate import Recording, generate, render
+from graphnets.simulation.motion import Motion, move, person_of
+
+__all__ = [
+    "CORRECT",
+    "EXERCISES",
+    "Body",
+    "Camera",
+    "Clip",
+    "Control",
+    "Detector",
+    "Exercise",
+    "Mistake",
+    "Motion",
+    "Person",
+    "Recording",
+    "aim",
+    "draw_camera",
+    "generate",
+    "mistake_classes",
+    "move",
+    "person_of",
+    "plan",
+    "render",
+]
