@@ -214,8 +214,8 @@ def decimals(metric: str, values: Sequence[float]) -> int:
 
 
 def number(metric: str, value: float, digits: int) -> str:
-    """A value in the unit in which it is shown."""
-    return f"{value * (100 if is_percent(metric) else 1):.{digits}f}"
+    """A value in the unit in which it is shown; never as -0.00."""
+    return f"{value * (100 if is_percent(metric) else 1):z.{digits}f}"
 
 
 def spread(metric: str, mean: float, sd: float | None, digits: int, single: str = "one seed") -> str:

@@ -68,11 +68,15 @@ class Media(pl.Callback):
         store = trainer.datamodule.store  # type: ignore[attr-defined]
         sequence: MotionSequence = store[store.ids.tolist().index(id)]
         node = sequence[task.modality]
-        if not node.skeleton.center:  # a sensor, not a body
-            return
-        path = self.folder / f"worst_{name}.gif"
         title = f"{id}\ntrue {true} (p = {probability:.2f}), predicted {said}"
-        viz.animate(node.x, node.skeleton, path, fps=node.fps, mask=node.mask, title=title)
+        if node.channels[:2] == ("x", "y"):
+            path = self.folder / f"worst_{name}.gif"
+            viz.animate(
+                node.x, node.skeleton, path, fps=node.fps, mask=node.mask, title=title, channels=node.channels
+            )
+        else:  # a sensor: curves
+            path = self.folder / f"worst_{name}.png"
+            viz.signals(node.x, node.skeleton, path, fps=node.fps, mask=node.mask, title=title)
         self._log(trainer, f"test/{name}/worst", path)
 
     def _log(self, trainer: pl.Trainer, key: str, path: Path) -> None:

@@ -257,7 +257,8 @@ class Store:
         classes = self.labels[name]
         if name not in self.index:
             raise ValueError(f"{self.path / 'index.csv'}: column {name!r} of the card's labels is missing")
-        codes = pd.Categorical(self.index[name], categories=classes).codes.astype(np.int64)
+        numbers = {value: code for code, value in enumerate(classes)}
+        codes = self.index[name].map(numbers).fillna(UNLABELLED).to_numpy(dtype=np.int64)
         strange = (codes < 0) & self.index[name].notna().to_numpy()
         if strange.any():
             row = int(np.flatnonzero(strange)[0])
@@ -265,7 +266,7 @@ class Store:
                 f"{self.path / 'index.csv'}, row {row + 2} (id {self.ids[row]!r}): {name} is "
                 f"{self.index[name][row]!r}; allowed are {', '.join(classes)}"
             )
-        return np.where(codes < 0, UNLABELLED, codes)
+        return codes
 
 
 def read_index(path: Path) -> pd.DataFrame:

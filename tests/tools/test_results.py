@@ -302,3 +302,8 @@ def test_options_that_make_no_sense_together(root: Path, arguments: list[str]) -
 def test_a_folder_without_tables_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "nothing") == 2
     assert "no tables" in capsys.readouterr().err
+
+
+def test_zero_has_no_sign() -> None:
+    assert results.number("action/accuracy", -1e-9, 2) == "0.00"
+    assert results.number("action/accuracy", -0.01, 2) == "-1.00"

@@ -44,7 +44,7 @@ class ArmRaise(Exercise):
     }
     mistakes: ClassVar[dict[str, Mistake]] = {
         "not_high_enough": Mistake("The arms stop far from overhead.", {"arms": (-20.0, -75.0)}),
-        "elbows_bent": Mistake("The elbows bend as the arms rise.", {"bend": (20.0, 70.0)}),
+        "elbows_bent": Mistake("The elbows bend as the arms rise.", {"bend": (20.0, 62.0)}),
         "asymmetric": Mistake("One arm stays behind the other.", {"uneven": (18.0, 60.0)}),
         "shrug": Mistake("The shoulders are pulled up to the ears.", {"shrug": (9.0, 22.0)}),
     }

@@ -41,7 +41,7 @@ class JumpingJack(Exercise):
         "arms_too_low": Mistake("The arms stop far from overhead.", {"arms": (-22.0, -80.0)}),
         "feet_too_narrow": Mistake("The feet hardly part.", {"wide": (-0.03, -0.085)}),
         "arms_late": Mistake("The arms come after the legs.", {"late": (0.04, 0.11)}),
-        "elbows_bent": Mistake("The elbows bend as the arms rise.", {"bend": (20.0, 70.0)}),
+        "elbows_bent": Mistake("The elbows bend as the arms rise.", {"bend": (20.0, 62.0)}),
     }
 
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:

@@ -47,7 +47,7 @@ class Squat(Exercise):
     mistakes: ClassVar[dict[str, Mistake]] = {
         "knees_inward": Mistake("The knees fall in towards each other.", {"knee_in": (8.0, 22.0)}),
         "not_low_enough": Mistake("The hips stay far above the knees.", {"depth": (16.0, 50.0)}),
-        "front_bent": Mistake("The trunk bends far forward.", {"lean": (11.0, 32.0), "curl": (2.0, 16.0)}),
+        "front_bent": Mistake("The trunk bends far forward.", {"lean": (10.0, 27.0), "curl": (2.0, 14.0)}),
     }
 
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:

@@ -1,0 +1,78 @@
+"""Every configuration that ships runs for one batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from graphnets.cli import main
+from graphnets.data import StoreWriter
+from graphnets.data.card import skeleton_of
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "experiments/configs").rglob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store with the card of each recipe and random movement: every class once for each of the subjects."""
+    folder = tmp_path_factory.mktemp("stores")
+    rng = np.random.default_rng(0)
+    for card_file in (ROOT / "datasets").glob("*/card.yaml"):
+        card = yaml.safe_load(card_file.read_text())
+        declared = card.setdefault("protocols", {}) or {}
+        declared.setdefault("by_subject", {"train": ["1", "3"], "val": ["5"], "test": ["2"]})
+        card["protocols"] = declared
+        subjects = sorted({str(s) for p in declared.values() for side in p.values() for s in side})
+        longest = max((len(label["classes"]) for label in card["labels"].values()), default=1)
+        with StoreWriter(folder / card_file.parent.name, card) as writer:
+            for subject in subjects:
+                for k in range(longest):
+                    labels = {n: s["classes"][k % len(s["classes"])] for n, s in card["labels"].items()}
+                    modalities = {}
+                    for name, modality in card["modalities"].items():
+                        shape = (10 + k % 3, skeleton_of(modality).num_joints, len(modality["channels"]))
+                        modalities[name] = (rng.normal(size=shape), None, 30.0)
+                    writer.add(f"{subject}_{k}", subject, modalities, labels)
+    return folder
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
+def test_config_runs_for_a_batch(config: Path, stores: Path, tmp_path: Path) -> None:
+    record = main(
+        [
+            "--config", str(config), "--data.store", str(stores / config.parent.name), "--name", "one", "--runs",
+            str(tmp_path), "--wandb", "disabled", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1",
+            "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1",
+            "--trainer.enable_progress_bar", "false",
+        ]
+    )  # fmt: skip
+    assert record["dataset"] == config.parent.name
+    assert any(key.endswith("/accuracy") for key in record["test"])
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
+def test_every_config_says_what_it_is(config: Path) -> None:
+    content = config.read_text()
+    assert content.startswith("#"), "a configuration begins with a comment that says what it is for"
+    assert yaml.safe_load(content)["variant"] != "default"
+
+
+@pytest.mark.parametrize(
+    "record", sorted((ROOT / "experiments/records").rglob("*.json")), ids=lambda r: f"{r.parent.name}/{r.stem}"
+)
+def test_records_are_repeatable(record: Path) -> None:
+    """The configuration inside a record still means something to the code of today."""
+    content = json.loads(record.read_text())
+    config = content["config"]
+    assert content["git_commit"] and "dirty" not in content["git_commit"]
+    if "fusion" in config:
+        assert sum(config["fusion"].values()) == pytest.approx(1)
+        return
+    for name in ("model", "data", "trainer", "seed_everything"):
+        assert name in config
+    assert config["seed_everything"] == content["seed"]
