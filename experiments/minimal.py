@@ -1,11 +1,12 @@
 """The same training in plain Python: ``python experiments/minimal.py STORE RUN_FOLDER``."""
 
 import argparse
+from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from graphnets.callbacks import Media, RunRecord
+from graphnets.cli import last_checkpoint
 from graphnets.data import MotionDataModule
 from graphnets.encoders import STGCN
 from graphnets.tasks import Classification, Task
@@ -25,12 +26,18 @@ classes = data.store.labels["exercise"]
 task = Task(
     encoder,
     objectives={"exercise": Classification("exercise", num_classes=len(classes))},
-    transforms=[Resample(32), Center(), Scale(), RandomRotate(20), Streams(["joint", "velocity"])],
+    transforms={
+        "resample": Resample(32),
+        "center": Center(),
+        "scale": Scale(),
+        "rotate": RandomRotate(20),
+        "streams": Streams(["joint", "velocity"]),
+    },
 )
 record = RunRecord(arguments.folder, variant="minimal")
 trainer = pl.Trainer(
     max_epochs=arguments.epochs,
-    callbacks=[record, Media(arguments.folder), ModelCheckpoint(arguments.folder, save_last=True, save_top_k=0)],
+    callbacks=[record, Media(arguments.folder), last_checkpoint(Path(arguments.folder))],
     logger=False,
 )
 trainer.fit(task, datamodule=data)

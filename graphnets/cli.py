@@ -99,17 +99,15 @@ class MotionCLI(LightningCLI):
         write_text(self.folder / "config.yaml", yaml.safe_dump(self.resolved, sort_keys=False))
         self.record = RunRecord(self.folder, self.config["variant"], self.resolved)
         self.media = Media(self.folder)
-        self.checkpoints = ModelCheckpoint(
-            self.folder / "checkpoints",
-            filename="best-{epoch}",
-            monitor=self.config["monitor"],
-            mode=self.config["mode"],
-            save_last=True,
-            save_top_k=1 if self.config["monitor"] else 0,
+        folder, monitor = self.folder / "checkpoints", self.config["monitor"]
+        own = [self.record, self.media, last_checkpoint(folder)]
+        self.best = None
+        if monitor:
+            self.best = ModelCheckpoint(folder, filename="best-{epoch}", monitor=monitor, mode=self.config["mode"])
+            own.append(self.best)
+        return super().instantiate_trainer(
+            logger=self._loggers(), callbacks=[*(self.config_init["trainer"]["callbacks"] or []), *own], **kwargs
         )
-        trainer = super().instantiate_trainer(logger=self._loggers(), **kwargs)
-        trainer.callbacks += [self.record, self.media, self.checkpoints]
-        return trainer
 
     def _loggers(self) -> list[Logger]:
         loggers: list[Logger] = [CSVLogger(self.folder, name="", version="log")]
@@ -130,6 +128,11 @@ class MotionCLI(LightningCLI):
                 )
             )
         return loggers
+
+
+def last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps ``last.ckpt``, written anew after every epoch, to resume from."""
+    return ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
 
 
 def main(args: Sequence[str] | None = None) -> dict[str, Any]:
@@ -165,7 +168,7 @@ def _fit_and_test(cli: MotionCLI) -> None:
     if not cli.config["test"]:
         cli.record.write(cli.trainer, cli.model)
         return
-    best = cli.checkpoints.best_model_path if cli.config["monitor"] else None
+    best = cli.best.best_model_path if cli.best else None
     cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=best, weights_only=True, verbose=False)
 
 

@@ -65,13 +65,27 @@ def _recordings() -> list[dict[str, Any]]:
     return made
 
 
+@pytest.fixture(scope="session")
+def small_card() -> dict[str, Any]:
+    """The card of the small store, for reading only."""
+    return SMALL_CARD
+
+
+@pytest.fixture(scope="session")
+def small_recordings() -> list[dict[str, Any]]:
+    """What the small store is made of, for reading only."""
+    return _recordings()
+
+
 @pytest.fixture
 def card() -> dict[str, Any]:
+    """The card of the small store, to be changed."""
     return copy.deepcopy(SMALL_CARD)
 
 
 @pytest.fixture
 def recordings() -> list[dict[str, Any]]:
+    """What the small store is made of, to be changed."""
     return _recordings()
 
 

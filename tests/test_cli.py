@@ -81,13 +81,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "init_args": {"label": "move", "num_classes": 3},
                 }
             },
-            "transforms": [
-                {"class_path": transform + "Resample", "init_args": {"length": 16}},
-                {"class_path": transform + "Center"},
-                {"class_path": transform + "RandomRotate", "init_args": {"degrees": 10}},
-                {"class_path": transform + "Streams", "init_args": {"streams": ["joint", "velocity"]}},
-                {"class_path": transform + "Normalize"},
-            ],
+            "transforms": {
+                "resample": {"class_path": transform + "Resample", "init_args": {"length": 16}},
+                "center": {"class_path": transform + "Center"},
+                "rotate": {"class_path": transform + "RandomRotate", "init_args": {"degrees": 10}},
+                "streams": {"class_path": transform + "Streams", "init_args": {"streams": ["joint", "velocity"]}},
+                "normalize": {"class_path": transform + "Normalize"},
+            },
             "scheduler": {"class_path": "graphnets.tasks.WarmupCosine"},
         },
         "data": {"protocol": "split", "batch_size": 8},
@@ -95,7 +95,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "max_epochs": 4, "enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1,
         },
     }  # fmt: skip
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))  # transforms run in this order
     return path
 
 
@@ -232,6 +232,13 @@ def test_validation_chooses_the_checkpoint(config: Path, store: Path, tmp_path: 
     best_value = log["val/move/macro_f1"].max()
     assert log.loc[log["epoch"] == epoch, "val/move/macro_f1"].item() == best_value
     assert record["n_val"] == 12 and record["subjects"]["val"] == ["c"]
+
+
+def test_dotted_keys_reach_every_setting(config: Path, store: Path, tmp_path: Path) -> None:
+    more = ("--model.transforms.streams.init_args.streams", "[bone]", "--model.encoder.in_channels", "3")
+    record = main(arguments(config, store, tmp_path, "bone", *more, "--trainer.max_epochs", "1"))
+    assert record["config"]["model"]["transforms"]["streams"]["init_args"]["streams"] == ["bone"]
+    assert list(record["config"]["model"]["transforms"]) == ["resample", "center", "rotate", "streams", "normalize"]
 
 
 def test_no_test_leaves_the_test_subjects_alone(config: Path, store: Path, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ class RunRecord(pl.Callback):
 
     def _describe(self, trainer: pl.Trainer, task: Task, data: MotionDataModule) -> dict[str, Any]:
         store, protocol = data.store, data.protocol
-        checkpoint = getattr(trainer.checkpoint_callback, "last_model_path", "") or ""
+        # What was tested: the checkpoint that was loaded for it, or else the weights of the last epoch.
+        checkpoint = trainer.ckpt_path or getattr(trainer.checkpoint_callback, "best_model_path", "")
         return {
             "dataset": store.card["name"],
             "protocol": protocol.name,
@@ -113,7 +114,7 @@ class RunRecord(pl.Callback):
             },
             "epochs": trainer.current_epoch,
             "parameters": sum(p.numel() for p in task.parameters()),
-            "checkpoint": Path(checkpoint).name,
+            "checkpoint": Path(checkpoint or "none").name,
             "wall_seconds": round(self._seconds(), 1),
             "store_checksum": store.checksum,
             "git_commit": git_commit(),

@@ -258,7 +258,7 @@ class Store:
         if name not in self.index:
             raise ValueError(f"{self.path / 'index.csv'}: column {name!r} of the card's labels is missing")
         numbers = {value: code for code, value in enumerate(classes)}
-        codes = self.index[name].map(numbers).fillna(UNLABELLED).to_numpy(dtype=np.int64)
+        codes = self.index[name].map(numbers).fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True)
         strange = (codes < 0) & self.index[name].notna().to_numpy()
         if strange.any():
             row = int(np.flatnonzero(strange)[0])

@@ -170,10 +170,7 @@ class StoreWriter:
         held = {m: min(self._arrays[m].on_disk, self._masks[m].on_disk) for m in self.skeletons}
         rows: list[dict[str, Any]] = []
         for line in written:
-            try:
-                row = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                row = None  # half a line, from a kill while it was written
+            row = _row(line)
             if row is None or any(row[f"{m}.start"] + row[f"{m}.length"] > held[m] for m in self.skeletons):
                 break
             rows.append(row)
@@ -232,6 +229,15 @@ class StoreWriter:
         write_text(finished / "card.yaml", yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110))
         os.replace(finished, self.path)
         shutil.rmtree(self.partial)
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A line of the journal, or None where a kill or a crash left something else."""
+    try:
+        row = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and "gaps" in row else None
 
 
 def _frames(rows: list[dict[str, Any]], m: str) -> int:

@@ -36,9 +36,11 @@ class Task(pl.LightningModule):
         encoder: The backbone.
         objectives: What to learn, by name, in order: later ones see the predictions of earlier ones.
         modality: Which modality the encoder reads.
-        transforms: Run on each batch on the device. Random ones act in training only; ``Normalize`` is fitted on the
-            training sequences before the first epoch and travels in the checkpoint.
-        optimizer: Called with the parameter groups; biases, norms and other vectors get no weight decay.
+        transforms: Run on each batch on the device, in this order, by name, so that a command line or a sweep can reach
+            each. Random ones act in training only; ``Normalize`` is fitted on the training sequences before the first
+            epoch and travels in the checkpoint.
+        optimizer: Called with the parameter groups; biases, norms and other vectors get no weight decay. By default
+            AdamW with a learning rate of 0.001 and a weight decay of 0.01.
         scheduler: Called with the optimiser and the number of training steps, stepped after each.
 
     Raises:
@@ -46,7 +48,7 @@ class Task(pl.LightningModule):
 
     Example:
         >>> encoder = STGCN("kinect20", in_channels=6, widths=(48, 96), strides=(1, 2))
-        >>> task = Task(encoder, {"action": Classification("action", 27)}, transforms=[Resample(32), Center()])
+        >>> task = Task(encoder, {"action": Classification("action", 27)}, transforms={"resample": Resample(32)})
     """
 
     def __init__(
@@ -54,8 +56,8 @@ class Task(pl.LightningModule):
         encoder: Encoder,
         objectives: dict[str, Objective],
         modality: str = "pose",
-        transforms: list[Transform] | None = None,
-        optimizer: OptimizerFactory = partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01),
+        transforms: dict[str, Transform] | None = None,
+        optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
     ) -> None:
         super().__init__()
@@ -63,8 +65,9 @@ class Task(pl.LightningModule):
             raise ValueError("a task needs at least one objective")
         self.encoder, self.modality = encoder, modality
         self.objectives = nn.ModuleDict(objectives)
-        self.transforms = nn.ModuleList(transforms or [])
-        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.transforms = nn.ModuleDict(transforms or {})
+        self.make_optimizer = optimizer or partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01)
+        self.make_scheduler = scheduler
         for objective in objectives.values():
             objective.build(encoder.out_channels)
         self.seed = 0
@@ -74,7 +77,7 @@ class Task(pl.LightningModule):
     def transform(self, batch: MotionBatch) -> MotionBatch:
         """The batch as the encoder reads it; the given one stays as it is."""
         batch = copy.copy(batch)
-        for transform in self.transforms:
+        for transform in self.transforms.values():
             batch = transform(batch)
         return batch
 
@@ -201,12 +204,13 @@ class Task(pl.LightningModule):
         """Fit what learns from data on the training sequences, as the transforms before it leave them."""
         was_training = self.training
         self.eval()
-        for i, transform in enumerate(self.transforms):
+        transforms = list(self.transforms.values())
+        for i, transform in enumerate(transforms):
             fit = getattr(transform, "fit", None)
             if fit is None or bool(transform.fitted):
                 continue
             with torch.no_grad():
-                fit(self._partly(self.transforms[:i], data))
+                fit(self._partly(transforms[:i], data))
         self.train(was_training)
 
     @staticmethod
@@ -240,7 +244,7 @@ class Task(pl.LightningModule):
             "version": __version__,
             "encoder": to_spec(self.encoder),
             "objectives": {name: to_spec(objective) for name, objective in self.objectives.items()},
-            "transforms": [to_spec(transform) for transform in self.transforms],
+            "transforms": {name: to_spec(transform) for name, transform in self.transforms.items()},
             "modality": self.modality,
         }
 

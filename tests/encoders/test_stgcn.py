@@ -21,7 +21,7 @@ LIGHT = {"widths": (8, 12, 6, 6), "strides": (1, 2, 1, 1), "kernel": 3}
 
 class TestLight(EncoderContract):
     def make(self, skeleton: Skeleton, in_channels: int) -> Encoder:
-        return STGCN(skeleton, in_channels, widths=(8, 8, 6), strides=(1, 1, 2), kernel=3, dropout=0.2)
+        return STGCN(skeleton, in_channels, widths=(8, 6), strides=(1, 2), kernel=3, dropout=0.2)
 
 
 class TestSeparable(EncoderContract):
@@ -43,7 +43,7 @@ class TestPaper(EncoderContract):
 
 def batch_norm(p: dict[str, Tensor], name: str, x: Tensor, mask: Tensor, training: bool, per_joint: bool) -> Tensor:
     """``x [N, C, T, V]`` normalised with moments of the entries whose ``mask [N, T, V]`` is True."""
-    n, c, t, v = x.shape
+    c, v = x.shape[1], x.shape[3]
     weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
     mean, var = p[f"{name}.running_mean"], p[f"{name}.running_var"]
     out = torch.zeros_like(x)

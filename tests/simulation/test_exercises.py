@@ -10,13 +10,13 @@ from graphnets.simulation.body import PROPORTIONS
 from graphnets.skeleton import Skeleton
 
 SKELETON = Skeleton.load("kinect20")
-SUBJECTS, FPS = 12, 60.0
+SUBJECTS, FPS = 10, 40.0
 MISTAKES = [(e, m) for e in EXERCISES for m in EXERCISES[e].mistakes]
 
 
 @cache
-def motion(exercise: str, mistake: str = CORRECT, fps: float = FPS) -> Motion:
-    return move([Clip(exercise, mistake, s, r) for s in range(1, SUBJECTS + 1) for r in (1, 2)], seed=5, fps=fps)
+def motion(exercise: str, mistake: str = CORRECT, fps: float = FPS, subjects: int = SUBJECTS) -> Motion:
+    return move([Clip(exercise, mistake, s, r) for s in range(1, subjects + 1) for r in (1, 2)], seed=5, fps=fps)
 
 
 def everything(exercise: str):
@@ -89,8 +89,10 @@ def hip_line(m: Motion) -> np.ndarray:
 
 
 def hands_to_thighs(m: Motion) -> np.ndarray:
-    middle = 0.5 * (joint(m, "left_hip") + joint(m, "left_knee"))
-    return lowest(np.linalg.norm(joint(m, "left_wrist") - middle, axis=-1))
+    """Share of the time that the left hand spends near the left thigh."""
+    thigh = 0.3 * joint(m, "left_hip") + 0.7 * joint(m, "left_knee")
+    near = np.linalg.norm(joint(m, "left_wrist") - thigh, axis=-1) < 0.17
+    return (near & (np.arange(near.shape[1]) < m.lengths[:, None])).sum(1) / m.lengths
 
 
 def shoulders_over_neck(m: Motion) -> np.ndarray:
@@ -113,7 +115,9 @@ def widest(m: Motion) -> np.ndarray:
 
 
 def knee_to_ankle(m: Motion) -> np.ndarray:
-    return lowest(apart(m, "knee") / apart(m, "ankle"))
+    """Distance of the knees over that of the ankles when the pelvis is lowest."""
+    deepest = joint(m, "pelvis")[..., 1].argmin(1)[:, None]
+    return np.take_along_axis(apart(m, "knee") / apart(m, "ankle"), deepest, 1)[:, 0]
 
 
 def uneven(m: Motion) -> np.ndarray:
@@ -128,7 +132,7 @@ EFFECTS = {
     ("lunge", "not_low_enough"): (lambda m: lowest(joint(m, "pelvis")[..., 1]), 1),
     ("lunge", "knee_passes_toe"): (knee_past_toe, 1),
     ("lunge", "trunk_bent"): (lambda m: highest(lean(m)), 1),
-    ("sit_to_stand", "uses_arms"): (hands_to_thighs, -1),
+    ("sit_to_stand", "uses_arms"): (hands_to_thighs, 1),
     ("sit_to_stand", "trunk_swing"): (lambda m: highest(lean(m)), 1),
     ("sit_to_stand", "incomplete_stand"): (lambda m: highest(knees(m)), -1),
     ("arm_raise", "not_high_enough"): (raised, -1),
@@ -237,7 +241,7 @@ def test_feet_travel_in_the_air_alone(exercise):
 
 
 def test_a_jumper_falls_freely():
-    m = motion("jumping_jack", fps=240.0)
+    m = motion("jumping_jack", fps=240.0, subjects=6)
     for i in range(len(m.clips)):
         toes = np.minimum(joint(m, "left_foot")[i, :, 1], joint(m, "right_foot")[i, :, 1])
         flying = toes > toes.min() + 2e-3
@@ -302,11 +306,8 @@ def test_movement_is_smooth_and_of_human_speed(exercise):
         speed = np.linalg.norm(np.diff(x, axis=1), axis=-1) * FPS
         assert speed.max() < 10.0
         # Twice as many frames a second: half the step, hence no jump anywhere.
-    fine, coarse = (
-        motion(exercise, fps=240.0).stack(SKELETON.joints),
-        motion(exercise, fps=120.0).stack(SKELETON.joints),
-    )
-    jumps = [np.abs(np.diff(x, axis=1)).max() for x in (fine, coarse)]
+    fine, coarse = motion(exercise, fps=240.0, subjects=2), motion(exercise, fps=120.0, subjects=2)
+    jumps = [np.abs(np.diff(x.stack(SKELETON.joints), axis=1)).max() for x in (fine, coarse)]
     assert jumps[0] < 0.55 * jumps[1]
 
 
@@ -315,7 +316,7 @@ def test_a_repetition_ends_where_it_began(exercise):
     m = motion(exercise)
     x = m.stack(SKELETON.joints)
     last = x[np.arange(len(x)), m.lengths - 1]
-    assert np.linalg.norm(last - x[:, 0], axis=-1).max() < 0.08
+    assert np.linalg.norm(last - x[:, 0], axis=-1).max() < 0.13
 
 
 @pytest.mark.parametrize("exercise", list(EXERCISES))

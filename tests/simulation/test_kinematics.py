@@ -61,7 +61,7 @@ def test_two_bones_keep_their_lengths_and_the_joint_lies_on_the_hinted_side(root
     assert abs(np.dot(np.cross(way, hint), joint - root)) < 1e-9
 
 
-@pytest.mark.parametrize("distance", [0.9, 1.2, 0.05, 0.1])
+@pytest.mark.parametrize("distance", [0.9, 1.2, 0.05, 0.09])
 def test_targets_out_of_reach_are_refused(distance):
     root, hint = np.zeros(3), np.array([0.0, 0.0, 1.0])
     with pytest.raises(ValueError, match="cannot reach"):
@@ -99,7 +99,7 @@ def test_quintic_matches_scipy_between_the_knots_and_rests_outside():
     reference = BPoly.from_derivatives(knots, list(map(list, zip(values, speeds, pushes, strict=True))))
     time = np.linspace(0.2, 1.3, 200)[None]
     np.testing.assert_allclose(quintic(time, knots, values, speeds, pushes)[0], reference(time[0]), atol=1e-12)
-    assert quintic(np.array([[0.0, 2.0]]), knots, values, speeds, pushes).tolist() == [[0.0, -0.5]]
+    np.testing.assert_allclose(quintic(np.array([[0.0, 2.0]]), knots, values, speeds, pushes), [[0.0, -0.5]], atol=1e-12)
 
 
 def test_quintic_between_ballistic_states_is_the_parabola():

@@ -11,6 +11,7 @@ from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joi
 from graphnets.simulation.exercises.posture import assemble, both, pelvis_height, pelvis_rotation, pointing, upright
 from graphnets.simulation.kinematics import Array, quintic, smooth_min, span, vector
 
+GAP=[]
 GRAVITY = 9.81
 LANDING = 0.11
 """Seconds from touch-down to the deepest point, and from the deepest point before a jump to take-off."""
@@ -58,7 +59,8 @@ class JumpingJack(Exercise):
         x, z = noise["sway_x"], (0.012 + 0.01 * np.tanh(-dip)) * body.height + noise["sway_z"]
         offsets = hip_offsets(body, pelvis_rotation(lean, curl, noise))
         ceiling = pelvis_height(x, z, offsets, ankles, both(span(np.radians(176.0), thigh, shank)))
-        y = smooth_min(height, ceiling)
+        y = smooth_min(height, ceiling, 0.002)
+        if GAP is not None: GAP.append((ceiling-height).min(1))
         late = c["late"] * d
         rise = [off[0] - 0.2 + late, off[1] + 0.14 + late, off[2] - 0.14 + late, off[3] + 0.16 + late]
         high = quintic(time, rise, [0.0, 1.0, 1.0, 0.0])
@@ -79,7 +81,7 @@ class JumpingJack(Exercise):
         """Height of the pelvis: pushed off, in free fall, caught; twice. ``[R, F]``."""
         narrow = self._standing(body, c["narrow"], c, thigh, shank)
         wide = self._standing(body, c["wide"], c, thigh, shank)
-        on_toes = 0.012 * body.height  # what the raised heels give, less the bend of the knees
+        on_toes = 0.004 * body.height  # what the raised heels give, less the bend of the knees
         fall, rise = 0.5 * GRAVITY * c["flight"], (wide - narrow) / c["flight"]
         speeds = (fall + rise, fall - rise, fall - rise, fall + rise)  # upwards at take-off, downwards at landing
         levels = (narrow, wide, wide, narrow)
