@@ -61,7 +61,8 @@ def to_spec(value: Any) -> Any:
         return None
     for plain in _PLAIN:
         if isinstance(value, plain):
-            return plain(value)  # subclasses too (NumPy's floats, string enumerations), which no checkpoint may hold
+            # Subclasses become plain (NumPy's floats, string enumerations): no checkpoint may hold them.
+            return str.__str__(value) if isinstance(value, str) else plain(value)
     if isinstance(value, Configurable):
         cls = type(value)
         if "." in cls.__qualname__:

@@ -41,9 +41,9 @@ def card_problems(card: Any) -> list[str]:
         return [f"a card is a mapping with the keys {', '.join(REQUIRED)}, not {type(card).__name__}"]
     problems = [f"key {key!r} is missing" for key in REQUIRED if key not in card]
     modalities, labels = _mapping(card, "modalities", problems), _mapping(card, "labels", problems)
-    if "modalities" in card and not modalities:
+    if "modalities" in card and not card["modalities"]:
         problems.append("a store needs at least one modality")
-    for name in (*modalities, *labels):
+    for name in {**modalities, **labels}:
         twice = name in modalities and name in labels
         if twice or name in _TAKEN or not isinstance(name, str) or not _NAME.fullmatch(name):
             problems.append(f"{name!r} can't name a modality or label: a word of letters, digits and _, given once")

@@ -48,7 +48,9 @@ def validate(path: str | Path) -> list[Problem]:
     """
     path = Path(path)
     if not path.is_dir():
-        return [Problem(str(path), None, "", "no such folder")]
+        begun = path.with_name(path.name + ".partial").is_dir()
+        hint = "; its preparation was interrupted: run the recipe again to resume" if begun else ""
+        return [Problem(str(path), None, "", "no such folder" + hint)]
     return list(_Check(path).problems())
 
 

@@ -101,7 +101,7 @@ DAMAGED = st.sampled_from(["journal.jsonl", "pose.npy", "pose.mask.npy", "imu.np
     cuts=st.dictionaries(DAMAGED, st.floats(0, 1), max_size=3),
     garbage=st.dictionaries(DAMAGED, st.binary(min_size=1, max_size=400) | st.just(b"{}\n1\n"), max_size=3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_files_cut_short_or_going_on_with_garbage(
     tmp_path_factory: pytest.TempPathFactory,
     begun: Path,
@@ -154,7 +154,7 @@ def test_a_process_killed_in_the_middle_of_any_write(
     tmp_path: Path, card: dict[str, Any], recordings: list[Any], whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Four headers come first, then five blocks a recording: two modalities with their masks, and the journal's line.
-    for kill_at in (0, 3, 4, 5, 6, 7, 8, 9, 23, 50):
+    for kill_at in (0, 3, 4, 5, 6, 8, 29):
         path = tmp_path / f"killed_{kill_at}"
         child = os.fork()
         if child == 0:

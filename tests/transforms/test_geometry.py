@@ -281,7 +281,7 @@ def test_remap_refuses_joints_that_are_not_there(make_batch):
         Remap("openpose18")(make_batch())
     result = Remap("openpose18", allow_missing=True)(make_batch())["pose"]
     assert not result.mask[..., result.skeleton.index("left_eye")].any()
-    with pytest.raises(ValueError, match="neither a skeleton file nor a built-in"):
+    with pytest.raises(ValueError, match="'octopus8' is neither"):
         Remap("octopus8")
 
 

@@ -11,7 +11,6 @@ from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joi
 from graphnets.simulation.exercises.posture import assemble, both, pelvis_height, pelvis_rotation, pointing, upright
 from graphnets.simulation.kinematics import Array, quintic, smooth_min, span, vector
 
-GAP=[]
 GRAVITY = 9.81
 LANDING = 0.11
 """Seconds from touch-down to the deepest point, and from the deepest point before a jump to take-off."""
@@ -60,7 +59,6 @@ class JumpingJack(Exercise):
         offsets = hip_offsets(body, pelvis_rotation(lean, curl, noise))
         ceiling = pelvis_height(x, z, offsets, ankles, both(span(np.radians(176.0), thigh, shank)))
         y = smooth_min(height, ceiling, 0.002)
-        if GAP is not None: GAP.append((ceiling-height).min(1))
         late = c["late"] * d
         rise = [off[0] - 0.2 + late, off[1] + 0.14 + late, off[2] - 0.14 + late, off[3] + 0.16 + late]
         high = quintic(time, rise, [0.0, 1.0, 1.0, 0.0])

@@ -1,0 +1,24 @@
+"""The classification head averages what was observed, and nothing else."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from graphnets.encoders import Features
+from graphnets.heads import ClassificationHead
+
+
+def test_mean_of_observed_features_then_linear() -> None:
+    torch.manual_seed(0)
+    head = ClassificationHead(4, 3, dropout=0.5).double().eval()
+    x = torch.randn(5, 6, 7, 4, dtype=torch.float64)
+    mask = torch.rand(5, 6, 7) > 0.5
+    mask[4] = False
+    pooled = torch.stack([x[i][mask[i]].mean(0) if mask[i].any() else torch.zeros(4).double() for i in range(5)])
+    expected = pooled @ head.linear.weight.t() + head.linear.bias
+    torch.testing.assert_close(head(Features(x.masked_fill(~mask[..., None], math.nan), mask)), expected)
+    everything = x.mean((1, 2)) @ head.linear.weight.t() + head.linear.bias
+    torch.testing.assert_close(head(Features(x, None)), everything)
+    torch.testing.assert_close(head(Features(x, torch.ones_like(mask))), everything)
