@@ -37,7 +37,7 @@ class IgnoresMask(Sound):
 class MultipliesMask(Sound):
     def __init__(self, skeleton: Skeleton, in_channels: int) -> None:
         super().__init__(skeleton, in_channels)
-        self.norm = nn.Identity()
+        self.norm = nn.Identity()  # type: ignore[assignment]
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         seen = 1.0 if mask is None else mask[..., None].to(x.dtype)

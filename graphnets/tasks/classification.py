@@ -41,6 +41,7 @@ class Classification(Objective):
         class_weights: A weight for each class; ``"balanced"`` takes the inverse frequency on the training side, scaled
             to mean 1; None weighs all alike.
         dropout: Before the last linear map.
+        peak: Let the head read the peak of each feature over time beside its mean.
         weight: Of this loss in the sum.
 
     Raises:
@@ -56,6 +57,7 @@ class Classification(Objective):
         label_smoothing: float = 0.0,
         class_weights: list[float] | Literal["balanced"] | None = None,
         dropout: float = 0.0,
+        peak: bool = False,
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
@@ -64,7 +66,7 @@ class Classification(Objective):
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing is {label_smoothing}; it must be at least 0 and below 1")
         self.label, self.num_classes, self.label_smoothing = label, num_classes, label_smoothing
-        self.class_weights, self.dropout = class_weights, dropout
+        self.class_weights, self.dropout, self.peak = class_weights, dropout, peak
         self.classes = [str(k) for k in range(num_classes)]
         given = [1.0] * num_classes
         if isinstance(class_weights, str):
@@ -78,7 +80,7 @@ class Classification(Objective):
 
     def build(self, encoder_channels: int) -> None:
         """See :meth:`Objective.build`."""
-        self.head = ClassificationHead(encoder_channels, self.num_classes, self.dropout)
+        self.head = ClassificationHead(encoder_channels, self.num_classes, self.dropout, self.peak)
 
     def prepare(self, data: MotionDataModule) -> None:
         """Check the number of classes, note their names, weigh them.

@@ -121,9 +121,7 @@ class RandomRotate(RandomTransform):
     are uniform in plus or minus their limit. Centre the body before.
     """
 
-    def __init__(
-        self, degrees: float | list[float], probability: float = 1.0, modality: str = "pose"
-    ) -> None:
+    def __init__(self, degrees: float | list[float], probability: float = 1.0, modality: str = "pose") -> None:
         """Choose the angles.
 
         Args:
@@ -251,9 +249,7 @@ class RandomMirror(RandomTransform):
     survive it.
     """
 
-    def __init__(
-        self, axis: Literal["x", "y", "z"] = "x", probability: float = 0.5, modality: str = "pose"
-    ) -> None:
+    def __init__(self, axis: Literal["x", "y", "z"] = "x", probability: float = 0.5, modality: str = "pose") -> None:
         """Choose the mirror.
 
         Args:

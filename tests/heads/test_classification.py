@@ -22,3 +22,22 @@ def test_mean_of_observed_features_then_linear() -> None:
     everything = x.mean((1, 2)) @ head.linear.weight.t() + head.linear.bias
     torch.testing.assert_close(head(Features(x, None)), everything)
     torch.testing.assert_close(head(Features(x, torch.ones_like(mask))), everything)
+
+
+def test_peak_is_the_maximum_over_time_of_the_mean_over_joints() -> None:
+    torch.manual_seed(0)
+    head = ClassificationHead(4, 3, peak=True).double().eval()
+    x = torch.randn(5, 6, 7, 4, dtype=torch.float64)
+    mask = torch.rand(5, 6, 7) > 0.5
+    mask[2, 3:] = False
+    mask[4] = False
+    rows = []
+    for i in range(5):
+        frames = [x[i, t][mask[i, t]].mean(0) for t in range(6) if mask[i, t].any()]
+        peak = torch.stack(frames).amax(0) if frames else torch.zeros(4).double()
+        mean = x[i][mask[i]].mean(0) if frames else torch.zeros(4).double()
+        rows.append(torch.cat([mean, peak]))
+    expected = torch.stack(rows) @ head.linear.weight.t() + head.linear.bias
+    torch.testing.assert_close(head(Features(x.masked_fill(~mask[..., None], math.nan), mask)), expected)
+    everything = head(Features(x, torch.ones_like(mask)))
+    torch.testing.assert_close(head(Features(x, None)), everything)

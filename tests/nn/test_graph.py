@@ -76,9 +76,8 @@ def test_autocast_stays_in_half_precision(channels: tuple[int, int]) -> None:
 @pytest.mark.parametrize("channels", ORDERS)
 def test_starting_weights_keep_the_variance(channels: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    wide = tuple(64 * c for c in channels)
-    module = GraphConv(*wide, random_tree(1).partitions("uniform"))
-    y = module(torch.randn(4, 50, 1, wide[0]))
+    module = GraphConv(64 * channels[0], 64 * channels[1], random_tree(1).partitions("uniform"))
+    y = module(torch.randn(4, 50, 1, 64 * channels[0]))
     assert y.var().item() == pytest.approx(2.0, rel=0.1)  # He et al. 2015: 2, of which a ReLU keeps half
 
 

@@ -20,7 +20,7 @@ def test_blank_removes_nan_and_its_gradient() -> None:
     y = blank(x, mask)
     assert torch.equal(y, torch.tensor([[1.0, 2.0], [0.0, 0.0]]))
     y.square().sum().backward()
-    assert torch.equal(x.grad, torch.tensor([[2.0, 4.0], [0.0, 0.0]]))
+    assert x.grad is not None and torch.equal(x.grad, torch.tensor([[2.0, 4.0], [0.0, 0.0]]))
     assert blank(x, None) is x
 
 

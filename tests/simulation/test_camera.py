@@ -28,7 +28,7 @@ def camera_matrix(camera: Camera) -> np.ndarray:
 def test_projection_matches_homogeneous_coordinates():
     rng = np.random.default_rng(0)
     cameras = [draw_camera(rng, rng, 0.9) for _ in range(6)]
-    points = rng.uniform(-1, 1, (6, 7, 5, 3)) + [0.0, 1.0, 0.0]
+    points = rng.uniform((-1, 0, -1), (1, 2, 1), (6, 7, 5, 3))
     pixels, depth = aim(cameras).project(points)
     for i, camera in enumerate(cameras):
         homogeneous = np.concatenate([points[i], np.ones((7, 5, 1))], -1) @ camera_matrix(camera).T
@@ -112,7 +112,10 @@ def test_the_trunk_hides_what_is_behind_it():
 
 def test_azimuth_differs_between_subjects_more_than_between_clips():
     azimuth = np.array(
-        [[r.camera_azimuth for r in render([Clip("squat", CORRECT, s, k) for k in (1, 2, 3)])] for s in range(1, 16)]
+        [
+            [r.camera_azimuth for r in render([Clip("squat", CORRECT, s, k) for k in (1, 2, 3)], fps=5.0)]
+            for s in range(1, 16)
+        ]
     )
     assert azimuth.mean(1).std() > 4 * azimuth.std(1).mean() > 0
     assert np.abs(azimuth).max() < 105

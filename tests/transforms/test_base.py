@@ -38,9 +38,7 @@ def test_coordinates_lead_the_channels(channels, count):
     assert coordinate_count(channels) == count
 
 
-@pytest.mark.parametrize(
-    "channels", [("value",), ("confidence", "x", "y"), ("joint_x", "joint_y", "joint_z"), ()]
-)
+@pytest.mark.parametrize("channels", [("value",), ("confidence", "x", "y"), ("joint_x", "joint_y", "joint_z"), ()])
 def test_channels_without_coordinates_are_refused(channels):
     with pytest.raises(ValueError, match="don't start with x, y"):
         coordinate_count(channels)

@@ -27,9 +27,7 @@ def test_fit_is_numpys_mean_and_deviation(batches, per):
     transform.fit(iter(batches))
     for joint in range(20):
         kept = slice(None) if per == "channel" else slice(joint, joint + 1)
-        values = np.concatenate(
-            [b["pose"].x[:, :, kept][b["pose"].mask[:, :, kept]].double().numpy() for b in batches]
-        )
+        values = np.concatenate([b["pose"].x[:, :, kept][b["pose"].mask[:, :, kept]].double().numpy() for b in batches])
         mean = transform.mean if per == "channel" else transform.mean[joint]
         std = transform.std if per == "channel" else transform.std[joint]
         np.testing.assert_allclose(mean.numpy(), values.mean(0), rtol=1e-6)

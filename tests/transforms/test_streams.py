@@ -34,9 +34,7 @@ def signal(batch: MotionBatch, name: str, clip: int, frame: int, joint: int) -> 
 @settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 1000), order=st.permutations(STREAMS), missing=st.sampled_from([0.0, 0.3]))
 def test_streams_against_a_loop(make_batch, seed, order, missing):
-    batch = make_batch(
-        seed, clips=2, frames=6, skeleton="tan_imu8", channels=("x", "y", "confidence"), missing=missing
-    )
+    batch = make_batch(seed, clips=2, frames=6, skeleton="tan_imu8", channels=("x", "y", "confidence"), missing=missing)
     result = Streams(order)(batch)["pose"]
     assert result.channels == (*(f"{name}_{axis}" for name in order for axis in "xy"), "confidence")
     assert torch.equal(result.mask, batch["pose"].mask)
