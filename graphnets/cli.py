@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -144,6 +146,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, Any]:
     Returns:
         The run record.
     """
+    hush()
     given = expand_record(list(sys.argv[1:] if args is None else args))
     try:
         # From the command line it reads sys.argv itself: given a list there, Lightning warns of a mistake.
@@ -217,6 +220,19 @@ def differences(a: Any, b: Any, prefix: str = "") -> list[str]:
         keys = sorted({*a, *b} - (set(WHERE) if not prefix else set()))
         return [d for key in keys for d in differences(a.get(key), b.get(key), f"{prefix}{key}.")]
     return [] if a == b else [prefix.removesuffix(".")]
+
+
+def hush() -> None:
+    """Keep what is no news to the user out of the output: advertisements, and warnings about the libraries' own code."""
+    warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")  # no validation subjects
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    warnings.filterwarnings("ignore", message="The '.*_dataloader' does not have many workers")  # none is fastest here
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(_no_tips)
+
+
+def _no_tips(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("💡")
 
 
 def has_wandb_key() -> bool:
