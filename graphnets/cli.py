@@ -223,7 +223,7 @@ def differences(a: Any, b: Any, prefix: str = "") -> list[str]:
 
 
 def hush() -> None:
-    """Keep what is no news to the user out of the output: advertisements, and warnings about the libraries' own code."""
+    """Keep advertisements, and warnings about the libraries' own code, out of the output."""
     warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")  # no validation subjects
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     warnings.filterwarnings("ignore", message="The '.*_dataloader' does not have many workers")  # none is fastest here

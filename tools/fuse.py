@@ -1,6 +1,6 @@
 """Score fusion: add the class probabilities of several runs, e.g. of the joint, bone and velocity streams.
 
-``python tools/fuse.py runs/joint runs/bone ... --name fused`` writes ``runs/fused/metrics.json`` and ``predictions.csv``.
+``python tools/fuse.py runs/joint runs/bone ... --name fused`` writes ``runs/fused/metrics.json`` and its predictions.
 The runs must have the same data, protocol, fold, seed and test recordings. The weights are fixed beforehand (equal by
 default); choose them on validation subjects, never on the result of this tool.
 """

@@ -148,7 +148,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit of the code, with ``+dirty`` when files under version control were changed; None outside a checkout."""
+    """The commit of the code, with ``+dirty`` when tracked files were changed; None outside a checkout."""
     here = Path(__file__).parent
 
     def ask(*arguments: str) -> str | None:

@@ -12,7 +12,8 @@ from graphnets.nn import masked_mean
 class ClassificationHead(nn.Module):
     r"""Mean over the observed frames and joints, dropout, linear map.
 
-    .. math:: z = W \, \mathrm{drop}\left[\operatorname{mean}_{tv} f_{tv} \,;\, \max_t \operatorname{mean}_v f_{tv}\right] + b
+    .. math:: z = W \, \mathrm{drop}\left[\operatorname{mean}_{tv} f_{tv} \,;\,
+              \max_t \operatorname{mean}_v f_{tv}\right] + b
 
     The second half is there with ``peak`` only: a short gesture in a long clip is a peak that the mean levels out.
 

@@ -48,7 +48,7 @@ class Objective(Configurable):
     def build(self, encoder_channels: int) -> None:
         """Make the head, once the width of the features is known."""
 
-    def prepare(self, data: MotionDataModule) -> None:  # noqa: B027
+    def prepare(self, data: MotionDataModule) -> None:
         """Check against the data and take from its training side what the loss needs; before fitting."""
 
     @abstractmethod

@@ -232,8 +232,8 @@ class Task(pl.LightningModule):
             )
         if store.x.shape[-1] != encoder.in_channels:
             raise ValueError(
-                f"the encoder's in_channels is {encoder.in_channels}, but {self.modality!r} comes out of the transforms "
-                f"with {store.x.shape[-1]}: {', '.join(store.channels)}"
+                f"the encoder's in_channels is {encoder.in_channels}, but {self.modality!r} comes out of the "
+                f"transforms with {store.x.shape[-1]}: {', '.join(store.channels)}"
             )
 
     # Checkpoints --------------------------------------------------------------------------------------------

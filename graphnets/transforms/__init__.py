@@ -1,16 +1,10 @@
 """Transforms of motion batches, on the device that holds them, aware of masks."""
 
-from graphnets.transforms.base import RandomTransform, Transform, coordinate_count, lengths, masked_mean
+from graphnets.transforms.base import RandomTransform, Transform, coordinate_count
+from graphnets.transforms.body import RandomBoneScale, Remap, Scale
 from graphnets.transforms.corruption import FrameDrop, Jitter, JointDrop
-from graphnets.transforms.geometry import (
-    Center,
-    RandomBoneScale,
-    RandomMirror,
-    RandomRotate,
-    RandomScale,
-    Remap,
-    Scale,
-)
+from graphnets.transforms.geometry import Center, RandomMirror, RandomRotate, RandomScale
+from graphnets.transforms.masking import lengths, masked_mean
 from graphnets.transforms.normalize import Normalize
 from graphnets.transforms.streams import Streams
 from graphnets.transforms.temporal import RandomCrop, Resample, ResampleRate, TimeWarp

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data.storage import NodeStorage
 
-from graphnets.transforms.base import AXES, RandomTransform, in_range, lengths
+from graphnets.transforms.base import AXES, RandomTransform, in_range
+from graphnets.transforms.masking import lengths
 
 
 class Jitter(RandomTransform):

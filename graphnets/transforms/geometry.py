@@ -1,4 +1,4 @@
-"""Transforms of space: where the body is, how large it is, how it is turned, and which skeleton it has.
+"""Transforms of space: where the body is, how it is turned, stretched and mirrored.
 
 They read and write the leading channels that are coordinates (x, y or x, y, z); other channels, such as a
 confidence, stay with their joints.
@@ -7,31 +7,25 @@ confidence, stay with their joints.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, reduce
-from typing import TYPE_CHECKING, Literal
+from functools import reduce
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch_geometric.data.storage import NodeStorage
 
-from graphnets.skeleton import JointMap, Skeleton
+from graphnets.skeleton import Skeleton
 from graphnets.transforms.base import (
     AXES,
     RandomTransform,
     Transform,
-    bones,
     constant,
     coordinate_count,
-    finite,
     in_range,
-    repeat_channels,
     symmetric,
-    take_joints,
     with_coordinates,
 )
-
-if TYPE_CHECKING:
-    from graphnets.data import MotionBatch
+from graphnets.transforms.masking import repeat_channels, take_joints
 
 
 class Center(Transform):
@@ -88,30 +82,6 @@ class Center(Transform):
         # A masked NaN is still NaN after its weight of 0, hence the sum without them.
         center = (points * repeat_channels(weight, points)).nansum(over, keepdim=True)
         store.x = with_coordinates(x, _each(torch.sub, points, center))
-
-
-class Scale(Transform):
-    """Divide the coordinates by the size of the body, so that bones are of length 1 on average.
-
-    The size of a clip is the mean, over the bones of the skeleton's tree, of the median bone length over the
-    frames that observe both ends (of an even number of frames the lower of the two middle ones). Bones that
-    are never observed don't count, and a clip without any, or with all joints in one point, is left as it is.
-    """
-
-    def transform(self, store: NodeStorage) -> None:
-        """Replace ``x``.
-
-        Raises:
-            ValueError: The channels are no coordinates.
-        """
-        x, mask = store.x, store.mask
-        points = x[..., : coordinate_count(store.channels)]
-        bone, seen = bones(points, mask, store.skeleton)
-        length = _norm(bone).masked_fill(~seen, torch.nan).nanmedian(1).values  # [N, V]
-        length[:, store.skeleton.root] = torch.nan
-        size = length.nanmean(-1)
-        size = torch.where(size > 0, size, 1)[:, None, None, None]
-        store.x = with_coordinates(x, points / size)
 
 
 class RandomRotate(RandomTransform):
@@ -199,48 +169,6 @@ class RandomScale(RandomTransform):
         return with_coordinates(x, _each(torch.mul, x[..., :count], scale)), store.mask
 
 
-class RandomBoneScale(RandomTransform):
-    """Give each clip a body of other proportions: longer or shorter bones, the same joint angles.
-
-    Every bone of the skeleton's tree is scaled, a bone and its mirror image alike, and the joints are set
-    down again from the root, which stays in place, outwards. A bone with an unobserved end is unknown: it
-    keeps its length.
-    """
-
-    def __init__(self, factor: float = 0.1, probability: float = 1.0, modality: str = "pose") -> None:
-        """Choose the range.
-
-        Args:
-            factor: Bones get 1 - factor to 1 + factor times their length, uniformly; 0 to below 1.
-            probability: The chance of each clip to be changed.
-            modality: The node type that is changed.
-
-        Raises:
-            ValueError: An argument is outside its range.
-        """
-        super().__init__(probability, modality)
-        self.factor = in_range("factor", factor, 0, 1, "[)")
-
-    def augment(self, store: NodeStorage) -> tuple[Tensor, Tensor]:
-        """Change the proportions of all clips.
-
-        Returns:
-            ``x [N, T, V, C]`` and the mask as it was.
-
-        Raises:
-            ValueError: The channels are no coordinates.
-        """
-        x, mask, skeleton = store.x, store.mask, store.skeleton
-        points = x[..., : coordinate_count(store.channels)]
-        bone, seen = bones(points, mask, skeleton)
-        drawn = symmetric(self.factor, (len(x), skeleton.num_joints), x)
-        change = drawn.index_select(1, _twins(x.device, skeleton))[:, None] * seen
-        growth = finite(bone, seen) * repeat_channels(change, bone)
-        # One product for all: every joint moves by the growth of all bones on its way to the root.
-        chains = _chains(x.device, skeleton, points.shape[-1]).to(x.dtype)
-        return with_coordinates(x, points + (growth.flatten(2) @ chains).view(points.shape)), mask
-
-
 class RandomMirror(RandomTransform):
     """Show each clip in a mirror: left and right joints swap places and one axis changes its sign.
 
@@ -283,66 +211,10 @@ class RandomMirror(RandomTransform):
         return take_joints(x, swap) * sign, store.mask.index_select(2, swap)
 
 
-class Remap(Transform):
-    """Turn the data into those of another skeleton, by joint name; the bones of the batch follow.
-
-    A target joint comes from the joint of its name, or from the composed point of its name (the mean of its
-    parts, observed where all of them are). A subset of a skeleton's joints is a target too:
-    :meth:`Skeleton.subset`.
-    """
-
-    def __init__(self, target: Skeleton | str, allow_missing: bool = False, modality: str = "pose") -> None:
-        """Choose the target.
-
-        Args:
-            target: A skeleton, the name of a built-in one, or a YAML file.
-            allow_missing: Leave target joints that can't be had unobserved, instead of refusing the batch.
-            modality: The node type that is changed.
-
-        Raises:
-            ValueError: There is no such skeleton.
-        """
-        super().__init__(modality)
-        self.target = target if isinstance(target, Skeleton) else Skeleton.load(target)
-        self.allow_missing = allow_missing
-
-    def forward(self, batch: MotionBatch) -> MotionBatch:
-        """Map one modality of a batch.
-
-        Args:
-            batch: Values ``[N, T, V, C]`` and masks ``[N, T, V]``.
-
-        Returns:
-            A shallow copy of ``batch`` with the target's joints, skeleton and bones.
-
-        Raises:
-            ValueError: The batch hasn't got the modality, or its skeleton lacks joints of the target.
-        """
-        batch = super().forward(batch)
-        relation = (self.modality, "bone", self.modality)
-        batch[relation].edge_index = _edge_index(batch[self.modality].x.device, self.target)
-        return batch
-
-    def transform(self, store: NodeStorage) -> None:
-        """Replace ``x``, ``mask`` and ``skeleton``.
-
-        Raises:
-            ValueError: The skeleton lacks joints of the target.
-        """
-        joint_map = _joint_map(store.skeleton, self.target, self.allow_missing)
-        store.x, store.mask = joint_map(store.x, store.mask)
-        store.skeleton, store.num_nodes = self.target, self.target.num_joints
-
-
 def _each(operation: Callable[[Tensor, Tensor], Tensor], points: Tensor, value: Tensor) -> Tensor:
     """Apply one value a channel, ``[N, t, 1, c]``, to ``[N, T, V, c]``: in rows of V c, faster than of c."""
     rows = value.expand(-1, -1, points.shape[2], -1).flatten(2)
     return operation(points.flatten(2), rows).view(points.shape)
-
-
-def _norm(vectors: Tensor) -> Tensor:
-    """Length of vectors of two or three coordinates, ``[..., c]``, three times as fast as the general one."""
-    return reduce(torch.add, [part.square() for part in vectors.unbind(-1)]).sqrt()
 
 
 def _rotation(angle: Tensor) -> Tensor:
@@ -373,35 +245,8 @@ def _shares(skeleton: Skeleton, names: tuple[str, ...]) -> Tensor:
 
 
 @constant
-def _twins(skeleton: Skeleton) -> Tensor:
-    """One joint to stand for each joint and its mirror image, ``[V]``."""
-    return torch.minimum(skeleton.mirror_permutation(), torch.arange(skeleton.num_joints))
-
-
-@constant
-def _chains(skeleton: Skeleton, coordinates: int) -> Tensor:
-    """Which joints (rows) lie on the way of each joint (columns) to the root, 0/1 in ``[V c, V c]``."""
-    chains = torch.eye(skeleton.num_joints)
-    for joint in sorted(range(skeleton.num_joints), key=skeleton.depths.__getitem__):
-        if skeleton.parents[joint] >= 0:
-            chains[joint] += chains[skeleton.parents[joint]]
-    return torch.kron(chains.T.contiguous(), torch.eye(coordinates))
-
-
-@constant
 def _mirror(skeleton: Skeleton) -> Tensor:
     """The mirror image of each joint, ``[V]``."""
     return skeleton.mirror_permutation()
 
 
-@constant
-def _edge_index(skeleton: Skeleton) -> Tensor:
-    """The edges in both directions, ``[2, 2E]``."""
-    return skeleton.edge_index()
-
-
-@lru_cache(maxsize=64)
-def _joint_map(source: Skeleton, target: Skeleton, allow_missing: bool) -> JointMap:
-    """The way from one skeleton to another, planned once."""
-    with torch.inference_mode(False):
-        return source.remap(target, allow_missing)

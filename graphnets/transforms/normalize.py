@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data.storage import NodeStorage
 
-from graphnets.transforms.base import Transform, blank, masked_mean
+from graphnets.transforms.base import Transform
+from graphnets.transforms.masking import blank, masked_mean
 
 if TYPE_CHECKING:
     from graphnets.data import MotionBatch

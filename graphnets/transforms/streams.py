@@ -7,7 +7,8 @@ from torch import Tensor
 from torch_geometric.data.storage import NodeStorage
 
 from graphnets.skeleton import Skeleton
-from graphnets.transforms.base import AXES, Transform, blank, bones, coordinate_count, repeat_channels
+from graphnets.transforms.base import AXES, Transform, bones, coordinate_count
+from graphnets.transforms.masking import blank, repeat_channels
 
 # Which stream each other one is the rate of change of.
 _RATE_OF = {

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data.storage import NodeStorage
 
-from graphnets.transforms.base import RandomTransform, Transform, finite, in_range, lengths, repeat_channels
+from graphnets.transforms.base import RandomTransform, Transform, in_range
+from graphnets.transforms.masking import finite, lengths, repeat_channels
 
 
 def interpolate(x: Tensor, mask: Tensor, lower: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,14 +7,11 @@ from graphnets.skeleton import Skeleton
 from graphnets.transforms import Center, Jitter, Resample, Transform, coordinate_count, lengths, masked_mean
 from graphnets.transforms.base import (
     RandomTransform,
-    blank,
     bones,
-    finite,
     in_range,
     parents,
-    repeat_channels,
-    take_joints,
 )
+from graphnets.transforms.masking import blank, finite, repeat_channels, take_joints
 
 
 def test_lengths_are_those_of_the_mask():
