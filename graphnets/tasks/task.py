@@ -100,10 +100,10 @@ class Task(pl.LightningModule):
     # Lightning ----------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Check the encoder against the data; the rest of the preparation waits for the device."""
+        """Check objectives and encoder against the data, and fit the transforms that learn from it."""
         data = self._data()
-        for objective in self.objectives.values():
-            objective.prepare(data)
+        for name in self.objectives:
+            self.objective(name).prepare(data)
         self._fit_transforms(data)
         with torch.no_grad():
             was_training = self.training
@@ -148,7 +148,7 @@ class Task(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser and schedule; weight decay on matrices only."""
         trained = [p for p in self.parameters() if p.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in trained if p.ndim > 1]},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]

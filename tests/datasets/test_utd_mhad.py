@@ -286,7 +286,7 @@ def test_everything_that_is_wrong_is_listed_at_once(recipe: ModuleType, raw: Pat
 @pytest.mark.parametrize("share", np.linspace(0.01, 0.99, 25).tolist())
 def test_a_file_cut_anywhere_is_damaged(recipe: ModuleType, raw: Path, share: float) -> None:
     cut("Skeleton/a1_s1_t1_skeleton.mat", share)(raw)
-    with pytest.raises(recipe.BadFileError, match="damaged|no variable"):
+    with pytest.raises(recipe.BadFileError, match=r"damaged|no variable"):
         recipe.read_matrix(raw / "Skeleton" / "a1_s1_t1_skeleton.mat", recipe.SOURCES[0], range(20), "xyz")
 
 
