@@ -59,7 +59,7 @@ def _recordings() -> list[dict[str, Any]]:
                 "subject": subject,
                 "modalities": modalities,
                 "labels": labels,
-                "extra": {"trial": i // 4 + 1, "note": "a, \"quoted\" one" if i == 3 else f"n{i}"},
+                "extra": {"trial": i // 4 + 1, "note": 'a, "quoted" one' if i == 3 else f"n{i}"},
             }
         )
     return made

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from graphnets.data.motion import MotionBatch, MotionSequence
 from graphnets.data.protocols import Protocol, Split, named_protocol
 from graphnets.data.store import Store
+from graphnets.runtime import epoch_seed
 
 
 class MotionDataset(Dataset[MotionSequence]):
@@ -76,7 +77,7 @@ class EpochShuffle(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """One epoch's order."""
-        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
         return iter(torch.randperm(self.size, generator=generator).tolist())
 
 

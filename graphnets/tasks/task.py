@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from graphnets.data import MotionBatch, MotionDataModule
 from graphnets.encoders import Encoder
+from graphnets.runtime import epoch_seed
 from graphnets.spec import Configurable, from_spec, to_spec
 from graphnets.tasks.objective import Objective, ObjectiveOutput
 from graphnets.transforms import Transform
@@ -115,9 +116,12 @@ class Task(pl.LightningModule):
         """Note the seed of the run: what is random in an epoch follows from it and the epoch alone."""
         self.seed = torch.initial_seed() % 2**31
 
-    def on_train_epoch_start(self) -> None:
-        """Seed the epoch, so that a resumed run draws what an unbroken one would have drawn."""
-        torch.manual_seed((self.seed << 20) + self.current_epoch)
+    def on_train_batch_start(self, batch: MotionBatch, index: int) -> None:
+        """Seed the epoch at its first batch, when the loader has drawn what it draws: how much depends on resuming."""
+        if index == 0:
+            torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+            if self.current_epoch > 0:
+                torch.empty((), dtype=torch.int64).random_()  # as in the runs behind the README's tables
 
     def training_step(self, batch: MotionBatch, index: int) -> Tensor:
         """The weighted sum of the losses."""

@@ -68,7 +68,9 @@ def test_all_problems_at_once(card: dict[str, Any], tmp_path: Path) -> None:
         load_card(tmp_path / "card.yaml")
 
 
-@pytest.mark.parametrize(("text", "message"), [("name: [", "not readable as YAML"), ("- a\n", "a card is a mapping"), ("", "NoneType")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("name: [", "not readable as YAML"), ("- a\n", "a card is a mapping"), ("", "NoneType")]
+)
 def test_files_that_are_no_card(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "card.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):

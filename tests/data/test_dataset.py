@@ -43,7 +43,9 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
 def test_loaders_follow_the_protocol(small_store: Store) -> None:
     module = MotionDataModule(small_store, "validated", batch_size=2, seed=3)
     train = [id for batch in module.train_dataloader() for id in batch.id]
-    assert set(train) <= {id for id in small_store.ids if id.startswith("s1_")} and len(train) == 2  # the last is dropped
+    assert (
+        set(train) <= {id for id in small_store.ids if id.startswith("s1_")} and len(train) == 2
+    )  # the last is dropped
     val = list(module.val_dataloader())
     check_same(val[0], small_store.read(module.rows.val[:2]))
     assert [id for batch in val for id in batch.id] == [id for id in small_store.ids if id.startswith("s2_")]

@@ -80,7 +80,9 @@ def test_one_recording_of_a_batch() -> None:
     batch = make_batch()
     first, second = batch.sequence(0), batch.sequence(1)
     assert first["pose"].x.shape == (3, 20, 3) and second["pose"].x.shape == (5, 20, 3)
-    assert torch.equal(first["pose"].x, batch["pose"].x[0, :3]) and torch.equal(first["pose"].mask, batch["pose"].mask[0, :3])
+    assert torch.equal(first["pose"].x, batch["pose"].x[0, :3]) and torch.equal(
+        first["pose"].mask, batch["pose"].mask[0, :3]
+    )
     assert first["pose"].fps == 30.0 and second["pose"].fps == 25.0
     assert (first.id, first.subject, int(first.action)) == ("a", "s1", 2)
     assert first["imu"].x.shape == (9, 6, 1)
@@ -104,7 +106,11 @@ def test_edges_follow_the_values_to_their_device() -> None:
 @pytest.mark.parametrize("how", ["clone", "deepcopy", "pickle"])
 def test_copies_are_independent(how: str) -> None:
     batch = make_batch()
-    ways = {"clone": batch.clone, "deepcopy": lambda: copy.deepcopy(batch), "pickle": lambda: pickle.loads(pickle.dumps(batch))}
+    ways = {
+        "clone": batch.clone,
+        "deepcopy": lambda: copy.deepcopy(batch),
+        "pickle": lambda: pickle.loads(pickle.dumps(batch)),
+    }
     other = ways[how]()
     assert isinstance(other, MotionBatch) and len(other) == 3 and other["pose"].channels == ("x", "y", "z")
     assert torch.equal(other["pose"].x, batch["pose"].x) and other["pose"].skeleton == KINECT

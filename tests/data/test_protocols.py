@@ -121,7 +121,10 @@ INDEX = make_index([1, 1, 2, 2, 3, 10])
 @pytest.mark.parametrize(
     ("protocol", "message"),
     [
-        (Subjects(["s1"], ["s4"]), r"test subjects \['s4'\] are not in the data; there are \['s1', 's2', 's3', 's10'\]"),
+        (
+            Subjects(["s1"], ["s4"]),
+            r"test subjects \['s4'\] are not in the data; there are \['s1', 's2', 's3', 's10'\]",
+        ),
         (Subjects(["s1", "s2"], ["s2"]), r"\['s2'\] are in train and in test"),
         (Subjects(["s1", "s2"], ["s3"], ["s2"]), r"\['s2'\] are in train and in val"),
         (Subjects(["s1"], ["s3"], ["s3"]), r"\['s3'\] are in val and in test"),

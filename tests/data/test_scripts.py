@@ -14,7 +14,11 @@ from graphnets.data.scripts import make_console, problem_table, run_script, stor
     [
         (None, 7, ""),
         (ValueError("[red] is no colour here"), 1, "error: [red] is no colour here\n"),
-        (OSError(28, "No space left on device", "pose.npy"), 1, "error: [Errno 28] No space left on device: 'pose.npy'\n"),
+        (
+            OSError(28, "No space left on device", "pose.npy"),
+            1,
+            "error: [Errno 28] No space left on device: 'pose.npy'\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on\n"),
     ],
 )
@@ -40,7 +44,9 @@ def test_a_mistake_in_the_code_keeps_its_traceback() -> None:
         run_script(main, [])
 
 
-def test_a_long_line_of_a_log_is_not_wrapped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_line_of_a_log_is_not_wrapped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     problem = Problem("Skeleton/a1_s1_t1_skeleton.mat", None, "20 x 3", "x" * 60 + " and more")
     make_console().print(problem_table([problem], "one problem"))

@@ -30,7 +30,9 @@ def by_hand(path: Path, rows: list[int], modality: str) -> list[tuple[np.ndarray
     clips = []
     for row in rows:
         start, length = int(index[row][f"{modality}.start"]), int(index[row][f"{modality}.length"])
-        clips.append((values[start : start + length], mask[start : start + length], float(index[row][f"{modality}.fps"])))
+        clips.append(
+            (values[start : start + length], mask[start : start + length], float(index[row][f"{modality}.fps"]))
+        )
     return clips
 
 
@@ -84,7 +86,9 @@ def test_a_missing_modality_is_masked(small_store: Store) -> None:
     assert alone["imu"].x.shape == (1, 1, 6, 1) and not alone["imu"].mask.any()
 
 
-def test_a_modality_that_nobody_has(tmp_path: Path, make_store: Callable[..., Path], recordings: list[dict[str, Any]]) -> None:
+def test_a_modality_that_nobody_has(
+    tmp_path: Path, make_store: Callable[..., Path], recordings: list[dict[str, Any]]
+) -> None:
     for recording in recordings:
         recording["modalities"].pop("imu", None)
     store = Store(make_store(tmp_path / "pose_only", recordings))
@@ -124,7 +128,9 @@ def test_clips_of_one_length_that_lie_in_another_order_are_not_taken_for_regular
 ) -> None:
     del card["modalities"]["imu"]
     frames = [np.full((2, 20, 3), float(i)) for i in range(3)]
-    recordings = [{"id": str(i), "subject": "s1", "modalities": {"pose": (x, None, 30.0)}} for i, x in enumerate(frames)]
+    recordings = [
+        {"id": str(i), "subject": "s1", "modalities": {"pose": (x, None, 30.0)}} for i, x in enumerate(frames)
+    ]
     path = make_store(tmp_path / "order", recordings, card=card | {"protocols": {}})
     index = (path / "index.csv").read_text().splitlines()
     (path / "index.csv").write_text("\n".join([index[0], index[3], index[1], index[2]]) + "\n")
@@ -172,10 +178,10 @@ def test_text_stays_text(tmp_path: Path, make_store: Callable[..., Path], card: 
     x = np.zeros((2, 20, 3))
     recordings = [
         {"id": id, "subject": subject, "modalities": {"pose": (x, None, 30.0)}, "labels": {"exercise": label}}
-        for id, subject, label in (("007", "NA", "null"), ("null", "01", "NA"), ("a,b \"c\"\nd", "é", "1"))
+        for id, subject, label in (("007", "NA", "null"), ("null", "01", "NA"), ('a,b "c"\nd', "é", "1"))
     ]
     store = Store(make_store(tmp_path / "text", recordings, card=card))
-    assert store.ids.tolist() == ["007", "null", "a,b \"c\"\nd"] and store.subjects.tolist() == ["NA", "01", "é"]
+    assert store.ids.tolist() == ["007", "null", 'a,b "c"\nd'] and store.subjects.tolist() == ["NA", "01", "é"]
     assert store.codes("exercise").tolist() == [2, 0, 1]
 
 
@@ -232,7 +238,9 @@ def test_wrong_arrays(store_path: Path) -> None:
     with pytest.raises(ValueError, match=r"mask.npy: \d+ frames, but pose.npy has 4"):
         Store(store_path)
     (store_path / "pose.mask.npy").unlink()
-    with pytest.raises(ValueError, match=r"index.csv, row \d+ \(id 's\d+_\d\d'\): pose frames \d+ to \d+ lie outside the 4"):
+    with pytest.raises(
+        ValueError, match=r"index.csv, row \d+ \(id 's\d+_\d\d'\): pose frames \d+ to \d+ lie outside the 4"
+    ):
         Store(store_path)
     pose.unlink()
     with pytest.raises(ValueError, match=r"pose.npy: missing"):

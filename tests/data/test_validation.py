@@ -141,7 +141,18 @@ def test_a_fault_is_found_with_its_place(store_path: Path, fault: str) -> None:
     assert found(problems, *expected), [str(p) for p in problems]
     # Apart from the digests of what was changed and what follows from the fault itself, nothing else is reported.
     others = [p for p in problems if not found([p], *expected) and "the file was changed" not in p.message]
-    follow = {"no subject", "no id", "no index", "no CSV", "past the end", "overlap", "fraction", "length", "no column", "leak"}
+    follow = {
+        "no subject",
+        "no id",
+        "no index",
+        "no CSV",
+        "past the end",
+        "overlap",
+        "fraction",
+        "length",
+        "no column",
+        "leak",
+    }
     assert not others or fault in follow, [str(p) for p in others]
 
 

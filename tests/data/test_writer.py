@@ -151,7 +151,11 @@ def killing_write(kill_at: int) -> Callable[[IO[bytes], bytes], None]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_process_killed_in_the_middle_of_any_write(
-    tmp_path: Path, card: dict[str, Any], recordings: list[Any], whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    card: dict[str, Any],
+    recordings: list[Any],
+    whole: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Four headers come first, then five blocks a recording: two modalities with their masks, and the journal's line.
     for kill_at in (0, 3, 4, 5, 6, 8, 29):
@@ -271,7 +275,9 @@ def test_what_could_not_be_written_leaves_no_trace(
     assert content(tmp_path / "small") == content(expected)
 
 
-def test_a_real_file_size_limit(tmp_path: Path, card: dict[str, Any], recordings: list[Any], whole: dict[str, bytes]) -> None:
+def test_a_real_file_size_limit(
+    tmp_path: Path, card: dict[str, Any], recordings: list[Any], whole: dict[str, bytes]
+) -> None:
     """The same with the operating system's own refusal."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -303,7 +309,10 @@ def nan_at(mask: bool) -> tuple[np.ndarray, np.ndarray, float]:
         ({"modalities": {"pose": (FRAMES[:, :19], None, 30.0)}}, r"new: pose has shape \(2, 19, 3\).*20 joints"),
         ({"modalities": {"pose": (FRAMES[:0], None, 30.0)}}, r"\(0, 20, 3\), expected \(frames >= 1"),
         ({"modalities": {"pose": (FRAMES, np.ones((2, 20)), 30.0)}}, r"mask of pose is float64"),
-        ({"modalities": {"pose": (FRAMES, np.ones((3, 20), dtype=bool), 30.0)}}, r"bool \(3, 20\), expected bool \(2, 20\)"),
+        (
+            {"modalities": {"pose": (FRAMES, np.ones((3, 20), dtype=bool), 30.0)}},
+            r"bool \(3, 20\), expected bool \(2, 20\)",
+        ),
         ({"modalities": {"pose": (FRAMES, None, 0.0)}}, "fps of pose is 0.0"),
         ({"modalities": {"pose": (FRAMES, None, float("nan"))}}, "fps of pose is nan"),
         ({"modalities": {"pose": nan_at(True)}}, "pose is nan in frame 1, joint 'left_elbow', channel 'z'; mask"),
