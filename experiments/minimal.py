@@ -37,7 +37,7 @@ task = Task(
 record = RunRecord(arguments.folder, variant="minimal")
 trainer = pl.Trainer(
     max_epochs=arguments.epochs,
-    callbacks=[record, Media(arguments.folder), last_checkpoint(Path(arguments.folder))],
+    callbacks=[record, Media(arguments.folder), last_checkpoint(Path(arguments.folder) / "checkpoints")],
     logger=False,
 )
 trainer.fit(task, datamodule=data)

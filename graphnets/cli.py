@@ -17,17 +17,18 @@ import yaml
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.table import Table
 
 from graphnets.callbacks import Media, RunRecord
 from graphnets.data import MotionDataModule
-from graphnets.data.files import write_text
+from graphnets.data.files import atomic_path, write_text
 from graphnets.runtime import keep_freed_memory
 from graphnets.tasks import Task
 
-# What may differ between a run and its resumption, or between a record and its repetition.
-WHERE = ("name", "runs", "wandb", "threads")
+# Where a run lies and who watches it: no part of what it computes.
+WHERE = ("name", "runs", "wandb")
 
 
 class MotionCLI(LightningCLI):
@@ -81,6 +82,8 @@ class MotionCLI(LightningCLI):
         """Look at the run's folder before any work is done."""
         text = self.parser.dump(self.config, skip_link_targets=False)
         self.resolved = yaml.safe_load(text)
+        if isinstance(self.config["seed_everything"], bool):
+            _stop("--seed_everything must be a number: a run without a seed can't be repeated or resumed")
         if (self.folder / "metrics.json").exists():
             _stop(f"run {self.folder} is finished; choose another --name, or remove the folder to run it again")
         saved = self.folder / "config.yaml"
@@ -102,17 +105,34 @@ class MotionCLI(LightningCLI):
         self.record = RunRecord(self.folder, self.config["variant"], self.resolved)
         self.media = Media(self.folder)
         folder, monitor = self.folder / "checkpoints", self.config["monitor"]
-        own = [self.record, self.media, last_checkpoint(folder)]
+        own: list[pl.Callback] = [self.record, self.media]
         self.best = None
         if monitor:
             self.best = ModelCheckpoint(folder, filename="best-{epoch}", monitor=monitor, mode=self.config["mode"])
             own.append(self.best)
+        own.append(last_checkpoint(folder))  # after the best one, whose choice it keeps
         return super().instantiate_trainer(
-            logger=self._loggers(), callbacks=[*(self.config_init["trainer"]["callbacks"] or []), *own], **kwargs
+            logger=self._loggers(),
+            callbacks=[*(self.config_init["trainer"]["callbacks"] or []), *own],
+            plugins=[*(self.config_init["trainer"]["plugins"] or []), WholeFiles()],
+            **kwargs,
         )
 
+    def after_instantiate_classes(self) -> None:
+        """Can the metric to choose by be had? Better to know before the training than after it."""
+        monitor = self.config["monitor"]
+        if not monitor:
+            return
+        if not len(self.datamodule.val_set):
+            _stop(f"--monitor {monitor}: protocol {self.datamodule.protocol.name!r} has no validation subjects")
+        allowed = self.model.validation_metrics()
+        if monitor not in allowed:
+            _stop(f"--monitor {monitor}: no such metric; there are {', '.join(allowed)}")
+
     def _loggers(self) -> list[Logger]:
-        loggers: list[Logger] = [CSVLogger(self.folder, name="", version="log")]
+        # The logger begins its file anew: a resumed run gets one of its own.
+        version = next(v for v in ("log", *(f"log_{i}" for i in range(2, 10_000))) if not (self.folder / v).exists())
+        loggers: list[Logger] = [CSVLogger(self.folder, name="", version=version)]
         mode = self.config["wandb"]
         if mode == "auto":
             mode = "online" if has_wandb_key() else "offline"
@@ -130,6 +150,15 @@ class MotionCLI(LightningCLI):
                 )
             )
         return loggers
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes checkpoints beside their place and renames them: a kill in the middle leaves the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Save one."""
+        with atomic_path(path) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 def last_checkpoint(folder: Path) -> ModelCheckpoint:
@@ -208,7 +237,9 @@ def expand_record(args: list[str]) -> list[str]:
             config = json.loads(path.read_text(encoding="utf-8"))["config"]
         except (OSError, ValueError, KeyError) as error:
             _stop(f"--from-record {path}: not a run record: {error!r}")
-        for key in ("name", "runs", "wandb"):
+        if not {"model", "data", "trainer"} <= set(config):
+            _stop(f"--from-record {path}: not made by train.py (but by a fusion or in Python); it can't be run again")
+        for key in WHERE:
             config.pop(key, None)
         expanded.append(f"--config={json.dumps(config)}")
     return expanded

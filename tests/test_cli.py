@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 
+from graphnets.callbacks import RunRecord
 from graphnets.cli import differences, expand_record, has_wandb_key, main
 from graphnets.data import MotionDataModule, StoreWriter
 from graphnets.tasks import Task
@@ -234,6 +237,8 @@ def test_validation_chooses_the_checkpoint(config: Path, store: Path, tmp_path: 
     best_value = log["val/move/macro_f1"].max()
     assert log.loc[log["epoch"] == epoch, "val/move/macro_f1"].item() == best_value
     assert record["n_val"] == 12 and record["subjects"]["val"] == ["c"]
+    assert record["checkpoint"] == best.name and record["val"]["move/macro_f1"] == pytest.approx(best_value)
+    assert torch.load(best, weights_only=True)["epoch"] == epoch
 
 
 def test_dotted_keys_reach_every_setting(config: Path, store: Path, tmp_path: Path) -> None:
@@ -260,6 +265,10 @@ def test_no_test_leaves_the_test_subjects_alone(config: Path, store: Path, tmp_p
         (["--model.objectives.move.init_args.num_classes", "4"], "has 3 classes"),
         (["--model.objectives.move.init_args.label", "mood"], "no label 'mood'; there are move"),
         (["--data.batch_size", "0"], "batch_size is 0"),
+        (["--monitor", "val/move/accuracy"], "protocol 'split' has no validation subjects"),
+        (["--data.protocol", "validated", "--monitor", "val/move/f1"], "no such metric; there are val/loss, val/move/"),
+        (["--seed_everything", "false"], "--seed_everything must be a number"),
+        (["--model.modality", "imu"], "reads modality 'imu', but the data has pose"),
         (["--model.encoder.init_args.widht", "4"], "widht"),
     ],
 )
@@ -276,6 +285,36 @@ def test_missing_store_is_named(config: Path, tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         main(arguments(config, tmp_path / "nowhere", tmp_path, "wrong"))
     assert "nowhere: no such store" in capsys.readouterr().err
+
+
+def test_kill_does_not_forget_the_best_checkpoint(config: Path, store: Path, tmp_path: Path) -> None:
+    """What resumes from the last checkpoint knows the best one of the epochs up to it."""
+    more = ("--data.protocol", "validated", "--monitor", "val/move/loss", "--mode", "min", "--trainer.max_epochs", "1")
+    main(arguments(config, store, tmp_path, "m", *more))
+    last = torch.load(tmp_path / "m/checkpoints/last.ckpt", weights_only=True)
+    [best] = (tmp_path / "m/checkpoints").glob("best-*.ckpt")
+    kept = [s["best_model_path"] for k, s in last["callbacks"].items() if "val/move/loss" in k]
+    assert [Path(p).name for p in kept] == [best.name]
+
+
+def test_a_second_test_begins_anew(unbroken: Path, store: Path) -> None:
+    task = Task.from_checkpoint(unbroken / "checkpoints/last.ckpt")
+    data = MotionDataModule(store, "split", batch_size=5)
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    first = trainer.test(task, datamodule=data, verbose=False)
+    assert trainer.test(task, datamodule=data, verbose=False) == first
+    counts = task.objective("move").details(task.objective("move").stage_metrics("test"))["confusion"]
+    assert sum(map(sum, counts)) == 12
+
+
+def test_a_changed_store_is_no_resumption(unbroken: Path) -> None:
+    record = RunRecord("nowhere", "v")
+    checkpoint = torch.load(unbroken / "checkpoints/last.ckpt", weights_only=True)
+    [state] = [s for k, s in checkpoint["callbacks"].items() if k.startswith("RunRecord")]
+    record.load_state_dict(state | {"store": "other"})
+    trainer = SimpleNamespace(datamodule=SimpleNamespace(store=SimpleNamespace(checksum="this")))
+    with pytest.raises(ValueError, match="checksum this, then other"):
+        record.on_fit_start(trainer, None)  # type: ignore[arg-type]
 
 
 def test_finished_run_is_not_overwritten(

@@ -71,7 +71,7 @@ def test_records_are_repeatable(record: Path) -> None:
     config = content["config"]
     assert content["git_commit"] and "dirty" not in content["git_commit"]
     if "fusion" in config:
-        assert sum(config["fusion"].values()) == pytest.approx(1)
+        assert sum(part["weight"] for part in config["fusion"]) == pytest.approx(1)
         return
     for name in ("model", "data", "trainer", "seed_everything"):
         assert name in config

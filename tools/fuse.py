@@ -39,7 +39,10 @@ def fuse(folders: list[Path], weights: list[float], variant: str) -> tuple[dict[
         ValueError: A run is unfinished, or the runs can't be compared.
     """
     records = [_record(folder) for folder in folders]
-    tables = [pd.read_csv(folder / "predictions.csv", dtype={"id": str, "subject": str}) for folder in folders]
+    text = dict.fromkeys(("id", "subject", "true", "predicted"), str)
+    tables = [
+        pd.read_csv(folder / "predictions.csv", dtype=text, keep_default_na=False, na_values=[""]) for folder in folders
+    ]
     for folder, record, table in zip(folders, records, tables, strict=True):
         for key in SAME:
             if record.get(key) != records[0].get(key):
@@ -76,7 +79,9 @@ def fuse(folders: list[Path], weights: list[float], variant: str) -> tuple[dict[
         "wall_seconds": round(sum(r["wall_seconds"] for r in records), 1),
         "git_commit": git_commit(),
         "versions": versions(),
-        "config": {"fusion": {r["variant"]: float(s) for r, s in zip(records, shares, strict=True)}},
+        "config": {
+            "fusion": [{"variant": r["variant"], "weight": float(s)} for r, s in zip(records, shares, strict=True)]
+        },
     }
     return record, table
 
@@ -103,11 +108,13 @@ def main() -> None:
     weights = arguments.weights or [1.0] * len(arguments.runs)
     if len(weights) != len(arguments.runs) or min(weights) < 0 or sum(weights) == 0:
         sys.exit(f"error: weights {weights} for {len(arguments.runs)} runs; one each, none below 0, not all 0")
+    folder = arguments.out / arguments.name
+    if (folder / "metrics.json").exists():
+        sys.exit(f"error: run {folder} is there already; choose another --name")
     try:
         record, table = fuse(arguments.runs, weights, arguments.variant)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    folder = arguments.out / arguments.name
     with atomic_path(folder / "predictions.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
     write_text(folder / "metrics.json", json.dumps(record, indent=1, allow_nan=False) + "\n")

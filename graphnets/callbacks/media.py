@@ -11,7 +11,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from graphnets import viz
 from graphnets.data import MotionBatch, MotionSequence
-from graphnets.tasks.classification import UNLABELLED, Classification
+from graphnets.data.store import UNLABELLED
+from graphnets.tasks.classification import Classification
 from graphnets.tasks.task import Task
 
 
@@ -68,6 +69,8 @@ class Media(pl.Callback):
         store = trainer.datamodule.store  # type: ignore[attr-defined]
         sequence: MotionSequence = store[store.ids.tolist().index(id)]
         node = sequence[task.modality]
+        if not bool(node.mask.any()):
+            return
         title = f"{id}\ntrue {true} (p = {probability:.2f}), predicted {said}"
         if node.channels[:2] == ("x", "y"):
             path = self.folder / f"worst_{name}.gif"

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -37,21 +38,37 @@ class RunRecord(pl.Callback):
     def __init__(self, folder: str | Path, variant: str, config: dict[str, Any] | None = None) -> None:
         self.folder, self.variant, self.config = Path(folder), variant, config
         self._before, self._started, self._running = 0.0, 0.0, False
+        self._store = ""
+        self._validations: dict[int, dict[str, float | None]] = {}  # by epoch
         self._tables: dict[str, list[pd.DataFrame]] = {}
         self.record: dict[str, Any] | None = None
 
     # The clock goes on where an interrupted run left it.
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; a resumed run must go on with the same data.
+
+        Raises:
+            ValueError: The store was changed since.
+        """
+        now = trainer.datamodule.store.checksum  # type: ignore[attr-defined]
+        if self._store not in ("", now):
+            raise ValueError(f"the store was changed since the run was begun: checksum {now}, then {self._store}")
+        self._store = now
         self._started, self._running = time.monotonic(), True
 
     def state_dict(self) -> dict[str, Any]:
-        """Seconds so far, for the checkpoint."""
-        return {"wall_seconds": self._seconds()}
+        """Seconds so far, validation metrics and the store's checksum, for the checkpoint."""
+        return {"wall_seconds": self._seconds(), "validations": self._validations, "store": self._store}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Seconds of the run before it was interrupted."""
+        """What the run was before it was interrupted."""
         self._before = float(state_dict["wall_seconds"])
+        self._validations, self._store = dict(state_dict["validations"]), state_dict["store"]
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the metrics: the test clears them, and the tested epoch may be an earlier one."""
+        if not trainer.sanity_checking:
+            self._validations[trainer.current_epoch] = scalars(trainer, "val")
 
     def _seconds(self) -> float:
         return self._before + (time.monotonic() - self._started if self._running else 0.0)
@@ -93,7 +110,7 @@ class RunRecord(pl.Callback):
     def _describe(self, trainer: pl.Trainer, task: Task, data: MotionDataModule) -> dict[str, Any]:
         store, protocol = data.store, data.protocol
         # What was tested: the checkpoint that was loaded for it, or else the weights of the last epoch.
-        checkpoint = trainer.ckpt_path or getattr(trainer.checkpoint_callback, "best_model_path", "")
+        checkpoint = str(trainer.ckpt_path or "last epoch")
         return {
             "dataset": store.card["name"],
             "protocol": protocol.name,
@@ -102,19 +119,19 @@ class RunRecord(pl.Callback):
             "fold": protocol.fold,
             "n_train": len(data.train_set),
             "n_val": len(data.val_set),
-            "n_test": len(data.test_set),
+            "n_test": sum(map(len, next(iter(self._tables.values())))) if self._tables else len(data.test_set),
             "subjects": {
                 side: sorted(set(store.subjects[getattr(data.rows, side)])) for side in ("train", "val", "test")
             },
             "test": scalars(trainer, "test"),
-            "val": scalars(trainer, "val"),
+            "val": self._validations.get(_epoch(checkpoint), self._validations.get(trainer.current_epoch - 1, {})),
             **{
                 key: {name: details[key] for name, details in self._details(task).items() if key in details}
                 for key in ("per_class", "confusion", "classes")
             },
             "epochs": trainer.current_epoch,
             "parameters": sum(p.numel() for p in task.parameters()),
-            "checkpoint": Path(checkpoint or "none").name,
+            "checkpoint": Path(checkpoint).name,
             "wall_seconds": round(self._seconds(), 1),
             "store_checksum": store.checksum,
             "git_commit": git_commit(),
@@ -128,6 +145,12 @@ class RunRecord(pl.Callback):
     def _details(task: Task) -> dict[str, dict[str, Any]]:
         objectives = {name: task.objective(name) for name in task.objectives}
         return {name: o.details(o.stage_metrics("test")) for name, o in objectives.items() if o.test is not None}
+
+
+def _epoch(checkpoint: str) -> int:
+    """The epoch in the name of a checkpoint such as ``best-epoch=3.ckpt``; -1 when it has none."""
+    found = re.search(r"epoch=(\d+)", Path(checkpoint).name)
+    return int(found[1]) if found else -1
 
 
 def scalars(trainer: pl.Trainer, stage: str) -> dict[str, float | None]:

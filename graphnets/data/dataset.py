@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from graphnets.data.motion import MotionBatch, MotionSequence
@@ -89,6 +90,7 @@ class MotionDataModule(pl.LightningDataModule):
         protocol: The name of a protocol on the store's card, or a :class:`~graphnets.data.Protocol`.
         batch_size: Sequences a batch.
         modalities: Which to read; all by default.
+        incomplete: Keep recordings that lack one of the modalities; without it they are left out, with a warning.
         workers: Processes that read ahead; 0 reads in the training process, which is the fastest for what fits into
             memory.
         seed: Of the order of the training sequences; by default the seed of the run (``--seed_everything``).
@@ -103,6 +105,7 @@ class MotionDataModule(pl.LightningDataModule):
         protocol: str | Protocol,
         batch_size: int = 32,
         modalities: list[str] | None = None,
+        incomplete: bool = False,
         workers: int = 0,
         seed: int | None = None,
     ) -> None:
@@ -114,11 +117,27 @@ class MotionDataModule(pl.LightningDataModule):
         self.store = store if isinstance(store, Store) else Store(store)
         self.protocol = named_protocol(self.store.card, protocol) if isinstance(protocol, str) else protocol
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        self.rows: Split = self.protocol.split(self.store.index)
         self.modalities = modalities
+        self.rows: Split = self.protocol.split(self.store.index)
+        if not incomplete:
+            self.rows = self._complete(self.rows)
         self.train_set, self.val_set, self.test_set = (
             MotionDataset(self.store, rows, modalities) for rows in (self.rows.train, self.rows.val, self.rows.test)
         )
+
+    def _complete(self, rows: Split) -> Split:
+        """Leave out the recordings that lack a modality."""
+        names = self.store.modalities if self.modalities is None else self.modalities
+        there = torch.stack([self.store.arrays(name).length > 0 for name in names]).all(0).numpy()
+        kept = Split(*(side[there[side]] for side in (rows.train, rows.val, rows.test)))
+        lost = sum(len(side) for side in (rows.train, rows.val, rows.test)) - sum(
+            len(side) for side in (kept.train, kept.val, kept.test)
+        )
+        if lost:
+            rank_zero_warn(f"{lost} recordings lack one of the modalities {', '.join(names)} and are left out")
+        if not len(kept.train) or not len(kept.test):
+            raise ValueError(f"no recording of the training or the test side has all of {', '.join(names)}")
+        return kept
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Training sequences, shuffled; a last incomplete batch is dropped unless it is the only one."""

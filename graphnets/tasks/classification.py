@@ -17,11 +17,10 @@ from torchmetrics.classification import (
 )
 
 from graphnets.data import MotionBatch, MotionDataModule
+from graphnets.data.store import UNLABELLED
 from graphnets.encoders import Features
 from graphnets.heads import ClassificationHead
 from graphnets.tasks.objective import Objective, ObjectiveOutput
-
-UNLABELLED = -1
 
 
 class Classification(Objective):
@@ -122,7 +121,7 @@ class Classification(Objective):
         logs = {"unlabelled": (~known).sum().float()}
         if len(correct):
             logs["accuracy"] = correct.mean()
-        return ObjectiveOutput(logits, loss, logs)
+        return ObjectiveOutput(logits, loss, logs, count=len(correct))
 
     def metrics(self) -> MetricCollection:
         """Accuracy, macro F1 over the classes that occur or are predicted, and the confusion matrix."""

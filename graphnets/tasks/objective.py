@@ -24,11 +24,13 @@ class ObjectiveOutput:
         prediction: What the head puts out, e.g. logits ``[N, K]``.
         loss: A scalar, unweighted.
         logs: More scalars to log.
+        count: How many recordings the loss is over; None for the whole batch.
     """
 
     prediction: Tensor
     loss: Tensor
     logs: dict[str, Tensor] = field(default_factory=dict)
+    count: int | None = None
 
 
 class Objective(Configurable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -141,6 +142,11 @@ class Task(pl.LightningModule):
         outputs: dict[str, ObjectiveOutput] = self(batch)
         return outputs
 
+    def on_test_start(self) -> None:
+        """Forget an earlier test; the metrics of this one stay for the callbacks to read."""
+        for name in self.objectives:
+            self.objective(name).stage_metrics("test").reset()
+
     def on_validation_epoch_end(self) -> None:
         """Log the metrics."""
         self._log_metrics("val")
@@ -174,13 +180,27 @@ class Task(pl.LightningModule):
 
     def _log_losses(self, stage: str, outputs: dict[str, ObjectiveOutput], n: int) -> Tensor:
         total = torch.stack([self.objective(name).weight * o.loss for name, o in outputs.items()]).sum()
-        scalars = {f"{stage}/loss": total.detach()}
+        self.log(f"{stage}/loss", total.detach(), on_step=False, on_epoch=True, batch_size=n)
         for name, output in outputs.items():
-            scalars[f"{stage}/{name}/loss"] = output.loss.detach()
+            scalars = {f"{stage}/{name}/loss": output.loss.detach()}
             if stage == "train":
                 scalars |= {f"{stage}/{name}/{key}": value for key, value in output.logs.items()}
-        self.log_dict(scalars, on_step=False, on_epoch=True, batch_size=n)
+            # A mean over what was labelled: a batch without labels has no say in it.
+            count = n if output.count is None else output.count
+            if count:
+                self.log_dict(scalars, on_step=False, on_epoch=True, batch_size=count)
         return total
+
+    def validation_metrics(self) -> list[str]:
+        """What validation logs, to choose a checkpoint by."""
+        names = ["val/loss"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the metrics haven't seen anything yet
+            for name in self.objectives:
+                objective = self.objective(name)
+                metrics = objective.summarize(objective.metrics())
+                names += [f"val/{name}/{key}" for key in ("loss", *metrics)]
+        return names
 
     def _log_metrics(self, stage: str) -> None:
         for name in self.objectives:
@@ -228,6 +248,11 @@ class Task(pl.LightningModule):
 
     def _check(self, batch: MotionBatch) -> None:
         """Does the encoder fit what the transforms hand it?"""
+        if self.modality not in batch.modalities:
+            raise ValueError(
+                f"the task reads modality {self.modality!r}, but the data has {', '.join(batch.modalities)}: see "
+                "model.modality and data.modalities"
+            )
         store, encoder = batch[self.modality], self.encoder
         if store.skeleton.joints != encoder.skeleton.joints:
             raise ValueError(

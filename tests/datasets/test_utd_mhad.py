@@ -347,7 +347,7 @@ def test_as_a_command(raw: Path, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert line_with(result.stdout, ("Inertial/a1_s4_t1_inertial.mat", "missing"))
-    assert line_with(result.stdout, ("841 missing", "a01_s1_t2"))
+    assert line_with(result.stdout, ("837 missing", "a01_s1_t2"))
 
 
 def test_the_card_speaks_of_the_release() -> None:

@@ -24,5 +24,5 @@ def test_minimal_trains_and_records(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "run/metrics.json").read_text())
     assert record["protocol"] == "by_subject" and record["config"]["model"]["encoder"]["class_path"].endswith("STGCN")
-    task = Task.from_checkpoint(tmp_path / "run/last.ckpt")
+    task = Task.from_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
     assert record["parameters"] == sum(p.numel() for p in task.parameters())

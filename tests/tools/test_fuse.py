@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 TOOL = Path(__file__).parents[2] / "tools/fuse.py"
-CLASSES = ["a", "b", "c"]
+CLASSES = ["1", "None", "c"]  # names that a careless reader takes for something else
 
 
-def write_run(folder: Path, seed: int, **changes: object) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
+def write_run(folder: Path, draw: int, **changes: object) -> pd.DataFrame:
+    rng = np.random.default_rng(draw)
     p = rng.dirichlet(np.ones(3), size=30)
     table = pd.DataFrame(p, columns=[f"p[{c}]" for c in CLASSES])
     table.insert(0, "predicted", [CLASSES[i] for i in p.argmax(1)])
@@ -49,7 +49,9 @@ def test_fusion_is_the_weighted_sum(tmp_path: Path) -> None:
     assert record["test"]["move/accuracy"] == pytest.approx((expected.argmax(1) == truth).mean(), abs=1e-6)
     table = pd.read_csv(tmp_path / "runs/f/predictions.csv")
     assert np.allclose(table[columns], expected, atol=1e-6)
-    assert record["config"]["fusion"] == {"r0": 0.5, "r1": 0.25, "r2": 0.25}
+    assert record["config"]["fusion"] == [{"variant": f"r{i}", "weight": w} for i, w in enumerate((0.5, 0.25, 0.25))]
+    again = fuse(tmp_path, "r0", "r1", "--name", "f")
+    assert again.returncode != 0 and "there already" in again.stderr
     assert (record["variant"], record["parameters"], record["wall_seconds"]) == ("three", 30, 4.5)
     assert sum(map(sum, record["confusion"]["move"])) == 30
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+
+from graphnets.data.scripts import run_script
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -47,10 +47,10 @@ def test_every_problem_is_a_row(store_path: Path, capsys: pytest.CaptureFixture[
         assert any(all(part in line for part in parts) for line in lines), (parts, lines)
 
 
-def test_as_a_command(tmp_path: Path) -> None:
-    command = [sys.executable, str(TOOLS / "validate.py"), str(tmp_path / "absent")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and "no such folder" in result.stdout and "Traceback" not in result.stderr
+def test_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        run_script(load_tool("validate").main, [str(tmp_path / "absent")])
+    assert exit.value.code == 1 and "no such folder" in capsys.readouterr().out
 
 
 def test_reading_is_profiled(store_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
