@@ -41,7 +41,7 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_loaders_follow_the_protocol(small_store: Store) -> None:
-    module = MotionDataModule(small_store, "validated", batch_size=2, seed=3)
+    module = MotionDataModule(small_store, "validated", batch_size=2, incomplete=True, seed=3)
     train = [id for batch in module.train_dataloader() for id in batch.id]
     assert (
         set(train) <= {id for id in small_store.ids if id.startswith("s1_")} and len(train) == 2
@@ -53,6 +53,19 @@ def test_loaders_follow_the_protocol(small_store: Store) -> None:
     assert test == [id for id in small_store.ids if id[:3] in ("s3_", "s10")]
     assert test == [id for batch in module.predict_dataloader() for id in batch.id]
     assert MotionDataModule(small_store, "official").val_dataloader() == []
+
+
+def test_recordings_without_a_modality_are_left_out(small_store: Store) -> None:
+    lacking = {id for id, n in zip(small_store.ids, small_store.arrays("imu").length.tolist(), strict=True) if n == 0}
+    assert lacking
+    every = MotionDataModule(small_store, "validated", incomplete=True)
+    with pytest.warns(UserWarning, match="lack one of the modalities"):
+        complete = MotionDataModule(small_store, "validated")
+    for side in ("train", "val", "test"):
+        kept = small_store.ids[getattr(complete.rows, side)].tolist()
+        assert kept == [id for id in small_store.ids[getattr(every.rows, side)] if id not in lacking]
+    one = MotionDataModule(small_store, "validated", modalities=["pose"])
+    assert len(one.test_set) == len(every.test_set)
 
 
 def test_training_batches_are_shuffled_and_repeatable(small_store: Store) -> None:
