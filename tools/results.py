@@ -182,7 +182,8 @@ def commits(groups: Sequence[Group]) -> list[str]:
     found = {re.sub(r"^([0-9a-f]{7})[0-9a-f]+", r"\1", r.git_commit) for g in groups for r in g.records}
     if len(found) == 1 and not any("dirty" in commit for commit in found):
         return []
-    return [f"Commits behind these records: {', '.join(sorted(found))} (+dirty: with uncommitted changes)."]
+    legend = " (+dirty: with uncommitted changes)" if any("dirty" in commit for commit in found) else ""
+    return [f"Commits behind these records: {', '.join(sorted(found))}{legend}."]
 
 
 # Numbers to text --------------------------------------------------------------------------------------------
