@@ -45,7 +45,7 @@ def test_own_data_and_own_backbone(folder: Path) -> None:
     arguments = [
         "--config", str(ROOT / "experiments/configs/synthetic/exercise.yaml"), "--data.store", "stores/mine",
         "--model.encoder", "mynet.MyNet", "--model.encoder.skeleton", "coco17", "--model.encoder.in_channels", "5",
-        "--model.objectives.exercise.init_args.num_classes", "2", "--wandb", "disabled", "--variant", "mynet",
+        "--model.objectives.exercise.num_classes", "2", "--wandb", "disabled", "--variant", "mynet",
         "--name", "mynet", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false",
     ]  # fmt: skip
     done = run(folder, str(ROOT / "experiments/train.py"), *arguments)
