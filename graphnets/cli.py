@@ -121,6 +121,8 @@ class MotionCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Can the metric to choose by be had? Better to know before the training than after it."""
         monitor = self.config["monitor"]
+        if not self.config["test"] and not len(self.datamodule.val_set):
+            _stop(f"--test false: protocol {self.datamodule.protocol.name!r} has no validation subjects")
         if not monitor:
             return
         if not len(self.datamodule.val_set):

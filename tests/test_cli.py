@@ -267,6 +267,8 @@ def test_no_test_leaves_the_test_subjects_alone(config: Path, store: Path, tmp_p
         (["--data.batch_size", "0"], "batch_size is 0"),
         (["--monitor", "val/move/accuracy"], "protocol 'split' has no validation subjects"),
         (["--data.protocol", "validated", "--monitor", "val/move/f1"], "no such metric; there are val/loss, val/move/"),
+        (["--test", "false"], "has no validation subjects"),
+        (["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "1e30"], "the loss is nan in epoch"),
         (["--seed_everything", "false"], "--seed_everything must be a number"),
         (["--model.modality", "imu"], "reads modality 'imu', but the data has pose"),
         (["--model.encoder.init_args.widht", "4"], "widht"),

@@ -125,9 +125,19 @@ class Task(pl.LightningModule):
                 torch.empty((), dtype=torch.int64).random_()  # as in the runs behind the README's tables
 
     def training_step(self, batch: MotionBatch, index: int) -> Tensor:
-        """The weighted sum of the losses."""
+        """The weighted sum of the losses.
+
+        Raises:
+            ValueError: It is not finite: the weights would be lost, and every number after them.
+        """
         outputs = self(batch)
-        return self._log_losses("train", outputs, len(batch))
+        total = self._log_losses("train", outputs, len(batch))
+        if not bool(total.isfinite()):
+            raise ValueError(
+                f"the loss is {float(total)} in epoch {self.current_epoch}, batch {index} (recordings "
+                f"{', '.join(batch.id[:5])}, ...): check the data with tools/validate.py, or lower the learning rate"
+            )
+        return total
 
     def validation_step(self, batch: MotionBatch, index: int) -> None:
         """Losses and metrics."""
