@@ -196,9 +196,11 @@ def _fit_and_test(cli: MotionCLI) -> None:
     resume = str(cli.last) if cli.last.exists() else None
     if resume:
         print(f"resuming from {resume}")
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
-    if cli.trainer.interrupted:
-        _stop(f"interrupted; the same command resumes from {cli.last}")
+    try:
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        how = f"resumes from {cli.last}" if cli.last.exists() else "begins again"
+        _stop(f"interrupted; the same command {how}")
     if not cli.config["test"]:
         cli.record.write(cli.trainer, cli.model)
         return

@@ -299,6 +299,28 @@ def test_kill_does_not_forget_the_best_checkpoint(config: Path, store: Path, tmp
     assert [Path(p).name for p in kept] == [best.name]
 
 
+class Interrupt(pl.Callback):
+    """Presses Ctrl-C in the second epoch."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_how_to_go_on(
+    config: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # Lightning would switch Ctrl-C off for the tests after this
+    monkeypatch.setitem(sys.modules, "interrupting", SimpleNamespace(Interrupt=Interrupt, __name__="interrupting"))
+    monkeypatch.setattr(Interrupt, "__module__", "interrupting")
+    more = tmp_path / "more.yaml"
+    more.write_text("trainer:\n  callbacks:\n    - class_path: interrupting.Interrupt\n")
+    with pytest.raises(SystemExit):
+        main(arguments(config, store, tmp_path, "c", "--config", str(more)))
+    message = capsys.readouterr().err.replace("\n", "")
+    assert "interrupted; the same command resumes from" in message and "last.ckpt" in message
+
+
 def test_a_second_test_begins_anew(unbroken: Path, store: Path) -> None:
     task = Task.from_checkpoint(unbroken / "checkpoints/last.ckpt")
     data = MotionDataModule(store, "split", batch_size=5)
