@@ -213,7 +213,9 @@ def test_padding_and_poison_change_no_logit(unbroken: Path, store: Path) -> None
     with torch.no_grad():
         plain = task(batch)["move"].prediction
         t = pose.x.shape[1]
-        pose.x = torch.cat([pose.x.masked_fill(~pose.mask[..., None], float("nan")), torch.full_like(pose.x, float("nan"))], 1)
+        pose.x = torch.cat(
+            [pose.x.masked_fill(~pose.mask[..., None], float("nan")), torch.full_like(pose.x, float("nan"))], 1
+        )
         pose.mask = torch.cat([pose.mask, torch.zeros_like(pose.mask)], 1)
         assert pose.x.shape[1] == 2 * t
         poisoned = task(batch)["move"].prediction
@@ -250,7 +252,9 @@ def test_dotted_keys_reach_every_setting(config: Path, store: Path, tmp_path: Pa
 
 def test_no_test_leaves_the_test_subjects_alone(config: Path, store: Path, tmp_path: Path) -> None:
     record = main(
-        arguments(config, store, tmp_path, "v", "--data.protocol", "validated", "--test", "false", "--trainer.max_epochs", "1")
+        arguments(
+            config, store, tmp_path, "v", "--data.protocol", "validated", "--test", "false", "--trainer.max_epochs", "1"
+        )
     )
     assert record["test"] == {} and "move/accuracy" in record["val"]
     assert not (tmp_path / "v/predictions.csv").exists()
@@ -260,7 +264,10 @@ def test_no_test_leaves_the_test_subjects_alone(config: Path, store: Path, tmp_p
     ("more", "message"),
     [
         (["--data.protocol", "nowhere"], "no protocol 'nowhere'; it has split, validated"),
-        (["--model.encoder.init_args.in_channels", "3"], "in_channels is 3, but 'pose' comes out of the transforms with 6"),
+        (
+            ["--model.encoder.init_args.in_channels", "3"],
+            "in_channels is 3, but 'pose' comes out of the transforms with 6",
+        ),
         (["--model.encoder.init_args.skeleton", "coco17"], "made for skeleton 'coco17'"),
         (["--model.objectives.move.init_args.num_classes", "4"], "has 3 classes"),
         (["--model.objectives.move.init_args.label", "mood"], "no label 'mood'; there are move"),
@@ -378,5 +385,3 @@ def test_wandb_offline_logs_media(config: Path, store: Path, tmp_path: Path, mon
     [run] = (tmp_path / "w/wandb").glob("offline-run-*")
     media = {p.suffix for p in (run / "files/media").rglob("*") if p.is_file()}
     assert media == {".png", ".gif"}
-
-

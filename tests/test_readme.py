@@ -13,9 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = {
-    match[1]: match[2] for match in re.finditer(r"```python\n# (\w+\.py)\n(.*?)```", README, flags=re.DOTALL)
-}
+BLOCKS = {match[1]: match[2] for match in re.finditer(r"```python\n# (\w+\.py)\n(.*?)```", README, flags=re.DOTALL)}
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:

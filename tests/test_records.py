@@ -329,9 +329,7 @@ def test_wrong_values_are_refused(tmp_path: Path, path: str, value: Any, message
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[1, 2]"])
 def test_unreadable_records_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "run.json").write_bytes(content)
-    with pytest.raises(
-        ValueError, match=r"run.json: (not readable as JSON|a record is a JSON object, not list)"
-    ):
+    with pytest.raises(ValueError, match=r"run.json: (not readable as JSON|a record is a JSON object, not list)"):
         read_record(tmp_path / "run.json")
 
 

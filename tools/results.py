@@ -161,9 +161,7 @@ def build(folder: Path, wanted: Sequence[str] = ()) -> Sheet | None:
             name = f"{given['name']} (published: {given['source']})"
             rows.append({"variant": name, titles[metric]: given["value"]})
         elif not wanted:
-            raise ValueError(
-                f"{folder / 'table.yaml'}: {given['name']!r} has metric {metric!r}; shown are {metrics}"
-            )
+            raise ValueError(f"{folder / 'table.yaml'}: {given['name']!r} has metric {metric!r}; shown are {metrics}")
     notes = [layout["note"]] if layout.get("note") else []
     notes += [SPREAD_NOTE, INTERVAL_NOTE] if any(map(is_proportion, metrics)) else [SPREAD_NOTE]
     notes += commits(groups)
@@ -257,9 +255,7 @@ def fill(readme: str, sheets: Mapping[str, Sheet]) -> str:
     for found in MARKER.finditer(readme):
         table = found["table"] or ""
         if bool(table) == bool(inside):
-            raise ValueError(
-                f"unpaired marker {found[0]!r}" + (f" after that of table {inside!r}" if inside else "")
-            )
+            raise ValueError(f"unpaired marker {found[0]!r}" + (f" after that of table {inside!r}" if inside else ""))
         if table and table not in sheets:
             raise ValueError(f"marker of unknown table {table!r}; there are {', '.join(sheets)}")
         parts.append(f"\n\n{markdown(sheets[inside])}\n\n" if inside else readme[end : found.start()])
@@ -308,26 +304,16 @@ def compare(folder: Path, a: str, b: str, wanted: Sequence[str]) -> Sheet | None
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Results tables from run records.")
-    parser.add_argument(
-        "records", nargs="?", type=Path, default=Path("experiments/records"), help="folder of tables"
-    )
+    parser.add_argument("records", nargs="?", type=Path, default=Path("experiments/records"), help="folder of tables")
     parser.add_argument("--readme", type=Path, help="write the tables into this file, between its markers")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if the README is out of date"
-    )
-    parser.add_argument(
-        "--metric", nargs="+", default=[], help="print these only, e.g. accuracy or action/accuracy"
-    )
-    parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="print paired differences of two variants"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the README is out of date")
+    parser.add_argument("--metric", nargs="+", default=[], help="print these only, e.g. accuracy or action/accuracy")
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="print paired differences of two variants")
     options = parser.parse_args(argv)
     if options.check and not options.readme:
         parser.error("--check needs --readme")
     if options.readme and (options.metric or options.compare):
-        parser.error(
-            "--metric and --compare choose what is printed; the README shows what each table.yaml says"
-        )
+        parser.error("--metric and --compare choose what is printed; the README shows what each table.yaml says")
     try:
         return run(options)
     except ValueError as error:
@@ -345,9 +331,7 @@ def run(options: argparse.Namespace) -> int:
         a, b = options.compare
         compared = [sheet for folder in folders if (sheet := compare(folder, a, b, options.metric))]
         if not compared:
-            raise ValueError(
-                f"{root}: no table has runs of both {a!r} and {b!r} on one data set and protocol"
-            )
+            raise ValueError(f"{root}: no table has runs of both {a!r} and {b!r} on one data set and protocol")
         for sheet in compared:
             show(sheet)
         return 0

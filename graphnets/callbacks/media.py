@@ -74,9 +74,7 @@ class Media(pl.Callback):
         title = f"{id}\ntrue {true} (p = {probability:.2f}), predicted {said}"
         if node.channels[:2] == ("x", "y"):
             path = self.folder / f"worst_{name}.gif"
-            viz.animate(
-                node.x, node.skeleton, path, fps=node.fps, mask=node.mask, title=title, channels=node.channels
-            )
+            viz.animate(node.x, node.skeleton, path, fps=node.fps, mask=node.mask, title=title, channels=node.channels)
         else:  # a sensor: curves
             path = self.folder / f"worst_{name}.png"
             viz.signals(node.x, node.skeleton, path, fps=node.fps, mask=node.mask, title=title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from graphnets.nn.temporal import stride_mask
@@ -34,9 +35,13 @@ class Encoder(Configurable):
     in_channels: int
     out_channels: int
     time_stride: int = 1
+    causal: bool = False
+    """No feature depends on a later frame (for feature t', on frames after ``t' * time_stride``)."""
 
     def __init__(self, skeleton: Skeleton | str, in_channels: int) -> None:
         super().__init__()
+        if in_channels < 1:
+            raise ValueError(f"{type(self).__name__}: in_channels is {in_channels}; it must be 1 or more")
         self.skeleton = Skeleton.load(skeleton) if isinstance(skeleton, str) else skeleton
         if skeleton not in Skeleton.available() and self.init_args.get("skeleton") is skeleton:
             self.init_args["skeleton"] = self.skeleton  # a checkpoint can't count on a file of the user's
@@ -55,10 +60,29 @@ class Encoder(Configurable):
             ``[N, T', V', D]`` with ``T' = ceil(T / time_stride)`` and ``D = out_channels``.
         """
 
+    def check(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """Does the input fit the encoder?
+
+        Raises:
+            ValueError: It doesn't; the message says what was expected.
+        """
+        expected = f"[N, T, {self.skeleton.num_joints}, {self.in_channels}]"
+        if x.ndim != 4 or x.shape[2] != self.skeleton.num_joints or x.shape[3] != self.in_channels:
+            raise ValueError(
+                f"{type(self).__name__} was made for the skeleton {self.skeleton.name!r} and {self.in_channels} "
+                f"channels: x must be {expected}, but it is {list(x.shape)}"
+            )
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape[:3]):
+            raise ValueError(
+                f"the mask must be bool {list(x.shape[:3])}, as x is {list(x.shape)}, but it is {mask.dtype} "
+                f"{list(mask.shape)}"
+            )
+
     def feature_mask(self, mask: Tensor | None) -> Tensor | None:
         """The mask of the features ``[N, T', V']``: that of every ``time_stride``-th frame, unless overridden."""
         return stride_mask(mask, self.time_stride)
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Features:
-        """Features together with their mask."""
+        """Features together with their mask; input that doesn't fit is refused as :meth:`check` says."""
+        self.check(x, mask)
         return Features(self(x, mask), self.feature_mask(mask))

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from graphnets.encoders.base import Encoder
-from graphnets.nn import GraphConv, MaskedBatchNorm, TemporalConv, stride_mask
-from graphnets.nn.masking import conv_layout, motion_layout
+from graphnets.encoders.blocks import BlockEncoder
+from graphnets.nn import Block, GraphConv, TemporalConv
 from graphnets.partitions import Partition
 from graphnets.skeleton import Skeleton
 
@@ -17,7 +13,7 @@ PAPER_WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 PAPER_STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
 
 
-class STGCN(Encoder):
+class STGCN(BlockEncoder):
     r"""Spatial temporal graph convolutional network (Yan, Xiong, Lin 2018, arXiv 1801.07455).
 
     Every block is a graph convolution over the partitions of the neighbourhood, then a convolution over time, each
@@ -41,6 +37,7 @@ class STGCN(Encoder):
         dropout: After each temporal convolution.
         edge_weights: Learn a weight for each edge of each partition in each block.
         separable: Use depthwise-separable temporal convolutions: a lighter network than the paper's.
+        causal: Let no frame see a later one, so that a live stream gives what the recorded clip gives.
 
     Raises:
         ValueError: ``widths`` and ``strides`` differ in number.
@@ -61,70 +58,15 @@ class STGCN(Encoder):
         dropout: float = 0.0,
         edge_weights: bool = True,
         separable: bool = False,
+        causal: bool = False,
     ) -> None:
         super().__init__(skeleton, in_channels)
-        if len(widths) != len(strides) or not widths:
-            raise ValueError(f"{len(widths)} widths {list(widths)} but {len(strides)} strides {list(strides)}")
         adjacency = self.skeleton.partitions(partition, max_hop)
-        self.norm = MaskedBatchNorm(in_channels, joints=self.skeleton.num_joints)
-        self.blocks = nn.ModuleList()
-        self.time_stride, channels = 1, in_channels
-        for i, (width, stride) in enumerate(zip(widths, strides, strict=True)):
-            graph = GraphConv(channels, width, adjacency, edge_weights)
-            self.blocks.append(STGCNBlock(graph, kernel, stride, dropout, residual=i > 0, separable=separable))
-            channels, self.time_stride = width, self.time_stride * stride
-        self.out_channels = channels
+        self.causal = causal
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See :meth:`Encoder.forward`."""
-        x = self.norm(x, mask)
-        for block in self.blocks:
-            x, mask = block(x, mask)
-        return x
+        def block(in_channels: int, width: int, stride: int, residual: bool) -> Block:
+            graph = GraphConv(in_channels, width, adjacency, edge_weights)
+            temporal = TemporalConv(width, width, kernel, stride, separable, causal=causal)
+            return Block(graph, temporal, residual, dropout=dropout)
 
-
-class STGCNBlock(nn.Module):
-    """One block of :class:`STGCN`.
-
-    Args:
-        graph: The graph convolution.
-        kernel: Of the temporal convolution.
-        stride: Of the temporal convolution.
-        dropout: After the temporal convolution.
-        residual: Add the input; it goes through a strided 1x1 convolution where widths or lengths differ.
-        separable: Make the temporal convolution depthwise-separable.
-    """
-
-    def __init__(
-        self,
-        graph: GraphConv,
-        kernel: int,
-        stride: int,
-        dropout: float = 0.0,
-        residual: bool = True,
-        separable: bool = False,
-    ) -> None:
-        super().__init__()
-        width = graph.out_channels
-        self.stride = stride
-        self.graph = graph
-        self.graph_norm = MaskedBatchNorm(width)
-        self.temporal = TemporalConv(width, width, kernel, stride, separable)
-        self.temporal_norm = MaskedBatchNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.residual = residual
-        self.shortcut: nn.Module | None = None
-        if residual and (graph.in_channels != width or stride != 1):
-            self.shortcut = nn.Conv2d(graph.in_channels, width, 1, (stride, 1))
-            self.shortcut_norm = MaskedBatchNorm(width)
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Values and mask of the block's output; ``x`` must be 0 where masked, and so is what is returned."""
-        after = stride_mask(mask, self.stride)
-        h = F.relu(self.graph_norm(self.graph(x), mask))
-        h = self.dropout(self.temporal_norm(self.temporal(h, mask), after))
-        if self.shortcut is not None:
-            h = h + self.shortcut_norm(motion_layout(self.shortcut(conv_layout(x))), after)
-        elif self.residual:
-            h = h + x
-        return F.relu(h), after
+        self.chain(block, widths, strides)

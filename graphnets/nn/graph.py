@@ -42,8 +42,8 @@ class GraphConv(nn.Module):
         with torch.no_grad():
             self.weight.div_(math.sqrt(k))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve; entries that are masked must be 0 in ``x``."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Convolve; entries that are masked must be 0 in ``x``, the mask itself isn't read."""
         n, t, v, c = x.shape
         adjacency = self.partitions if self.edge_weights is None else self.partitions * self.edge_weights
         k = adjacency.shape[0]

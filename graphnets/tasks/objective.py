@@ -54,9 +54,7 @@ class Objective(Configurable):
         """Check against the data and take from its training side what the loss needs; before fitting."""
 
     @abstractmethod
-    def forward(
-        self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]
-    ) -> ObjectiveOutput:
+    def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """Predict and compare.
 
         Args:

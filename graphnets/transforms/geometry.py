@@ -248,5 +248,3 @@ def _shares(skeleton: Skeleton, names: tuple[str, ...]) -> Tensor:
 def _mirror(skeleton: Skeleton) -> Tensor:
     """The mirror image of each joint, ``[V]``."""
     return skeleton.mirror_permutation()
-
-

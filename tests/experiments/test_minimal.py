@@ -18,9 +18,7 @@ def test_minimal_trains_and_records(tmp_path: Path) -> None:
     example = [str(ROOT / "experiments/minimal.py"), "store", "run", "--epochs", "1"]
     for command in (recipe, example):
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "run/metrics.json").read_text())
     assert record["protocol"] == "by_subject" and record["config"]["model"]["encoder"]["class_path"].endswith("STGCN")
