@@ -221,7 +221,8 @@ def _report(cli: MotionCLI) -> None:
     table.add_row("training", f"{record['wall_seconds'] / 60:.1f} min")
     console = Console()
     console.print(table)
-    files = [cli.folder / "metrics.json", cli.folder / "predictions.csv", *cli.media.written, cli.last]
+    predictions = sorted(cli.folder.glob("predictions*.csv"))
+    files = [cli.folder / "metrics.json", *predictions, *cli.media.written, cli.last]
     for file in files:
         if file.exists():
             console.print(f"wrote {file}", soft_wrap=True, highlight=False)

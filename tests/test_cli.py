@@ -147,6 +147,21 @@ def test_record_agrees_with_the_predictions(unbroken: Path) -> None:
         assert record["per_class"]["move"][name]["recall"] == pytest.approx(hits / 4)
 
 
+def test_predictions_for_validation_are_those_of_the_tested_weights(config: Path, store: Path, tmp_path: Path) -> None:
+    main(arguments(config, store, tmp_path, "v", "--data.protocol", "validated", "--trainer.max_epochs", "1"))
+    folder = tmp_path / "v"
+    record, table = read(folder), pd.read_csv(folder / "predictions_val.csv", dtype={"subject": str})
+    assert set(table["subject"]) == set(record["subjects"]["val"]) and len(table) == record["n_val"] > 0
+    task = Task.from_checkpoint(folder / "checkpoints/last.ckpt")
+    data = MotionDataModule(store, "validated", batch_size=3)
+    data.setup("validate")
+    [objective] = task.objectives
+    with torch.no_grad():
+        parts = [task(batch)[objective].prediction.softmax(1) for batch in data.val_dataloader()]
+    assert np.allclose(table.filter(regex=r"^p\[").to_numpy(), torch.cat(parts), atol=1e-5)
+
+
+
 def test_same_seed_same_bits(unbroken: Path, config: Path, store: Path, tmp_path: Path) -> None:
     main(arguments(config, store, tmp_path, "two", "--seed_everything", "3"))
     assert (tmp_path / "two/predictions.csv").read_bytes() == (unbroken / "predictions.csv").read_bytes()

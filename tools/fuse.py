@@ -1,35 +1,43 @@
 """Score fusion: add the class probabilities of several runs, e.g. of the joint, bone and velocity streams.
 
 ``python tools/fuse.py runs/joint runs/bone ... --name fused`` writes ``runs/fused/metrics.json`` and its predictions.
-The runs must have the same data, protocol, fold, seed and test recordings. The weights are fixed beforehand (equal by
-default); choose them on validation subjects, never on the result of this tool.
+The runs must have the same data, protocol, fold, seed and test recordings. All weigh the same unless told otherwise:
+
+- ``--weights validation`` chooses the weights that predict the validation subjects best (least cross-entropy);
+- ``--weights 2 2 1 1`` gives them;
+- ``--weights runs/other`` takes those of another fusion, e.g. one that chose them on validation subjects that this
+  protocol trains on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.optimize import minimize
 
 from graphnets.callbacks.record import git_commit, versions
 from graphnets.data.files import atomic_path, write_text
+from graphnets.data.scripts import run_script
 from graphnets.tasks import Classification
 
+EQUAL, VALIDATION = "equal", "validation"
+VALIDATION_TABLE = "predictions_val.csv"
 SAME = ("dataset", "protocol", "seed", "fold", "n_test", "store_checksum", "subjects")
 
 
-def fuse(folders: list[Path], weights: list[float], variant: str) -> tuple[dict[str, Any], pd.DataFrame]:
+def fuse(folders: list[Path], weights: list[str], variant: str) -> tuple[dict[str, Any], pd.DataFrame]:
     """Fuse the runs in ``folders``.
 
     Args:
         folders: Finished runs with one classification objective each.
-        weights: One for each run, relative to each other.
+        weights: As on the command line.
         variant: What a results table calls the fusion.
 
     Returns:
@@ -39,17 +47,12 @@ def fuse(folders: list[Path], weights: list[float], variant: str) -> tuple[dict[
         ValueError: A run is unfinished, or the runs can't be compared.
     """
     records = [_record(folder) for folder in folders]
-    text = dict.fromkeys(("id", "subject", "true", "predicted"), str)
-    tables = [
-        pd.read_csv(folder / "predictions.csv", dtype=text, keep_default_na=False, na_values=[""]) for folder in folders
-    ]
-    for folder, record, table in zip(folders, records, tables, strict=True):
+    tables = read_tables(folders, "predictions.csv")
+    for folder, record in zip(folders, records, strict=True):
         for key in SAME:
             if record.get(key) != records[0].get(key):
                 raise ValueError(f"{folder}: {key} is {record.get(key)!r}, but {records[0].get(key)!r} in {folders[0]}")
-        if list(table.columns) != list(tables[0].columns) or list(table["id"]) != list(tables[0]["id"]):
-            raise ValueError(f"{folder}: predictions.csv has other recordings or classes than that of {folders[0]}")
-    shares = np.asarray(weights) / np.sum(weights)
+    shares = shares_of(weights, folders, [r["variant"] for r in records])
     columns = [c for c in tables[0].columns if c.startswith("p[")]
     fused = sum(share * table[columns].to_numpy() for share, table in zip(shares, tables, strict=True))
     [name] = records[0]["classes"]
@@ -80,10 +83,90 @@ def fuse(folders: list[Path], weights: list[float], variant: str) -> tuple[dict[
         "git_commit": git_commit(),
         "versions": versions(),
         "config": {
-            "fusion": [{"variant": r["variant"], "weight": float(s)} for r, s in zip(records, shares, strict=True)]
+            "fusion": [{"variant": r["variant"], "weight": float(s)} for r, s in zip(records, shares, strict=True)],
+            "weights": weights[0] if weights[0] in (EQUAL, VALIDATION) else "given",
         },
     }
     return record, table
+
+
+def read_tables(folders: list[Path], name: str) -> list[pd.DataFrame]:
+    """The prediction tables of the runs.
+
+    Raises:
+        ValueError: One is missing, or they are of other recordings or classes.
+    """
+    text = dict.fromkeys(("id", "subject", "true", "predicted"), str)
+    tables: list[pd.DataFrame] = []
+    for folder in folders:
+        if not (folder / name).exists():
+            why = " (are there validation subjects in its protocol?)" if name == VALIDATION_TABLE else ""
+            raise ValueError(f"{folder}: no {name}{why}")
+        table = pd.read_csv(folder / name, dtype=text, keep_default_na=False, na_values=[""])
+        if tables and (list(table.columns) != list(tables[0].columns) or list(table["id"]) != list(tables[0]["id"])):
+            raise ValueError(f"{folder}: {name} has other recordings or classes than that of {folders[0]}")
+        tables.append(table)
+    return tables
+
+
+def shares_of(weights: list[str], folders: list[Path], variants: list[str]) -> np.ndarray:
+    """The share of each run, all together 1.
+
+    Raises:
+        ValueError: The weights are not ``equal``, ``validation``, a fusion of the same variants, or a number a run.
+    """
+    if weights == [EQUAL]:
+        return np.full(len(folders), 1 / len(folders))
+    if weights == [VALIDATION]:
+        return best_shares(read_tables(folders, VALIDATION_TABLE))
+    if len(weights) == 1 and Path(weights[0]).is_dir():
+        other = _record(Path(weights[0]))["config"].get("fusion", [])
+        if [entry["variant"] for entry in other] != variants:
+            names = [entry["variant"] for entry in other]
+            raise ValueError(f"--weights {weights[0]}: a fusion of {names}, but these runs are {variants}")
+        return np.array([entry["weight"] for entry in other])
+    try:
+        numbers = np.array([float(w) for w in weights])
+    except ValueError:
+        raise ValueError(
+            f"--weights {' '.join(weights)}: neither {EQUAL!r}, {VALIDATION!r}, the folder of a fusion, nor numbers"
+        ) from None
+    if len(numbers) != len(folders) or not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.sum() == 0:
+        raise ValueError(
+            f"weights {numbers.tolist()} for {len(folders)} runs; one each, finite, none below 0, not all 0"
+        )
+    return numbers / numbers.sum()
+
+
+def best_shares(tables: list[pd.DataFrame]) -> np.ndarray:
+    """The shares under which the fused probabilities have the least cross-entropy: a convex problem.
+
+    Args:
+        tables: Predictions for the validation subjects.
+
+    Raises:
+        ValueError: No recording has a label.
+    """
+    labelled = tables[0][tables[0]["true"].notna()]
+    if labelled.empty:
+        raise ValueError("weights can't be chosen on validation: none of its recordings has a label")
+    likelihood = np.stack(
+        [[table.at[row, f"p[{label}]"] for row, label in labelled["true"].items()] for table in tables], axis=1
+    )
+
+    def cross_entropy(shares: np.ndarray) -> float:
+        return float(-np.log(np.maximum(likelihood @ shares, 1e-12)).mean())
+
+    n = len(tables)
+    found = minimize(
+        cross_entropy,
+        np.full(n, 1 / n),
+        method="SLSQP",
+        bounds=[(0, 1)] * n,
+        constraints={"type": "eq", "fun": lambda shares: shares.sum() - 1},
+    )
+    shares = np.clip(found.x, 0, 1).round(4)
+    return shares / shares.sum()
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -96,32 +179,29 @@ def _record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def main() -> None:
-    """Fuse from the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fuse from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs")
-    parser.add_argument("--weights", nargs="+", type=float, help="one for each run; equal by default")
+    parser.add_argument("--weights", nargs="+", default=[EQUAL], help="see above; equal by default")
     parser.add_argument("--name", required=True, help="of the fused run")
     parser.add_argument("--variant", default="fusion", help="what a results table calls it")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of all runs")
-    arguments = parser.parse_args()
-    weights = arguments.weights or [1.0] * len(arguments.runs)
-    if len(weights) != len(arguments.runs) or min(weights) < 0 or sum(weights) == 0:
-        sys.exit(f"error: weights {weights} for {len(arguments.runs)} runs; one each, none below 0, not all 0")
-    folder = arguments.out / arguments.name
+    options = parser.parse_args(arguments)
+    folder = options.out / options.name
     if (folder / "metrics.json").exists():
-        sys.exit(f"error: run {folder} is there already; choose another --name")
-    try:
-        record, table = fuse(arguments.runs, weights, arguments.variant)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        raise ValueError(f"run {folder} is there already; choose another --name")
+    record, table = fuse(options.runs, options.weights, options.variant)
     with atomic_path(folder / "predictions.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
     write_text(folder / "metrics.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     for key, value in record["test"].items():
         print(f"{key} {value:.4f}")
+    for part in record["config"]["fusion"]:
+        print(f"weight of {part['variant']} {part['weight']:.4f}")
     print(f"wrote {folder / 'metrics.json'}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

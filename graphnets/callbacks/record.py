@@ -27,7 +27,10 @@ PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "torchmetrics", "nu
 
 
 class RunRecord(pl.Callback):
-    """Writes ``metrics.json`` and ``predictions.csv`` into the run's folder after the test.
+    """Writes ``metrics.json`` and the predictions into the run's folder.
+
+    ``predictions.csv`` holds those of the test, ``predictions_val.csv`` those for the validation subjects, by the same
+    weights: what comes after the network (fusion weights, thresholds, calibration) is chosen on these.
 
     Args:
         folder: Of the run.
@@ -87,25 +90,26 @@ class RunRecord(pl.Callback):
     ) -> None:  # fmt: skip
         """Keep the predictions of a batch."""
         assert isinstance(pl_module, Task)
-        for name, output in outputs.items():
-            assert isinstance(output, ObjectiveOutput)
-            columns = {"id": batch.id, "subject": batch.subject, **pl_module.objective(name).table(output, batch)}
-            self._tables.setdefault(name, []).append(pd.DataFrame(columns))
+        collect(self._tables, pl_module, outputs, batch)
 
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the predictions and the record."""
-        for name, parts in self._tables.items():
-            file = "predictions.csv" if len(self._tables) == 1 else f"predictions_{name}.csv"
-            with atomic_path(self.folder / file) as temporary:
-                pd.concat(parts).to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+        self._write_tables(self._tables, "predictions")
         self.write(trainer, pl_module)
 
     def write(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        """Write the record; before a test it holds validation metrics only."""
+        """Write the record and the predictions for validation; before a test the record holds validation only."""
         assert isinstance(task, Task)
+        self._write_tables(validation_tables(task, trainer.datamodule), "predictions_val")  # type: ignore[attr-defined]
         self.record = self._describe(trainer, task, trainer.datamodule)  # type: ignore[attr-defined]
         write_text(self.folder / "metrics.json", json.dumps(self.record, indent=1, allow_nan=False) + "\n")
+
+    def _write_tables(self, tables: dict[str, list[pd.DataFrame]], stem: str) -> None:
+        for name, parts in tables.items():
+            file = f"{stem}.csv" if len(tables) == 1 else f"{stem}_{name}.csv"
+            with atomic_path(self.folder / file) as temporary:
+                pd.concat(parts).to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
     def _describe(self, trainer: pl.Trainer, task: Task, data: MotionDataModule) -> dict[str, Any]:
         store, protocol = data.store, data.protocol
@@ -145,6 +149,28 @@ class RunRecord(pl.Callback):
     def _details(task: Task) -> dict[str, dict[str, Any]]:
         objectives = {name: task.objective(name) for name in task.objectives}
         return {name: o.details(o.stage_metrics("test")) for name, o in objectives.items() if o.test is not None}
+
+
+def collect(
+    tables: dict[str, list[pd.DataFrame]], task: Task, outputs: dict[str, ObjectiveOutput], batch: MotionBatch
+) -> None:
+    """Add the predictions for a batch to the tables, one for each objective."""
+    for name, output in outputs.items():
+        columns = {"id": batch.id, "subject": batch.subject, **task.objective(name).table(output, batch)}
+        tables.setdefault(name, []).append(pd.DataFrame(columns))
+
+
+def validation_tables(task: Task, data: MotionDataModule) -> dict[str, list[pd.DataFrame]]:
+    """The predictions for the validation subjects; empty where there are none."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    was_training = task.training
+    task.eval()
+    with torch.no_grad():
+        for batch in data.val_dataloader() if len(data.val_set) else ():
+            on_device = batch.to(task.device)
+            collect(tables, task, task(on_device), on_device)
+    task.train(was_training)
+    return tables
 
 
 def _epoch(checkpoint: str) -> int:
