@@ -20,8 +20,10 @@ demo: setup
 		--data.store stores/synthetic --name demo --wandb offline
 	$(BIN)/python tools/preview.py stores/synthetic --count 6 --out runs/demo/preview
 
+# A file of tests to a process, a process to a core: small tensors gain nothing from threads.
+test: export OMP_NUM_THREADS := 1
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from rich.table import Table
 from graphnets.callbacks import Media, RunRecord
 from graphnets.data import MotionDataModule
 from graphnets.data.files import atomic_path, write_text
-from graphnets.runtime import keep_freed_memory
+from graphnets.runtime import fast_matmul, keep_freed_memory
 from graphnets.tasks import Task
 
 # Where a run lies and who watches it: no part of what it computes.
@@ -97,6 +97,7 @@ class MotionCLI(LightningCLI):
         if self.config["threads"]:
             torch.set_num_threads(self.config["threads"])
         keep_freed_memory()
+        fast_matmul()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """A trainer with the run's loggers and callbacks beside those of the configuration."""

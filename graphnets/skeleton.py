@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -89,16 +89,20 @@ class Skeleton:
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Skeleton:
-        """Load a built-in skeleton by name, or one of your own from a YAML file.
+        """Load a built-in skeleton by name, or one of your own from a YAML file, or several of them joined.
 
         Args:
-            name_or_path: A name of :meth:`available`, or the path of a YAML file (see :meth:`from_dict`).
+            name_or_path: A name of :meth:`available`, or the path of a YAML file (see :meth:`from_dict`), or several
+                of these with a plus between them, such as ``"kinect20+imu_axes6"``, which are joined in this order
+                (see :meth:`join`).
 
         Raises:
             ValueError: Neither a built-in name nor an existing file, or the file's content is invalid.
         """
         built_in = str(name_or_path) in cls.available()
         path = _BUILT_IN / f"{name_or_path}.yaml" if built_in else Path(name_or_path)
+        if "+" in str(name_or_path) and not path.is_file():
+            return reduce(cls.join, map(cls.load, str(name_or_path).split("+")))
         if not path.is_file():
             raise ValueError(
                 f"{str(name_or_path)!r} is neither a built-in skeleton nor a YAML file; built in are {cls.available()}"
@@ -296,6 +300,46 @@ class Skeleton:
             composed=composed,
             center=self.center if set(self.center) <= {*names, *composed} else (),
             description=self.description,
+        )
+
+    def join(self, other: Skeleton, links: Sequence[tuple[str, str]] | None = None) -> Skeleton:
+        """Put another skeleton's joints behind those of this one, e.g. worn sensors behind a body.
+
+        Joints and composed points keep their names; one of ``other`` whose name is taken here gets the name of its
+        skeleton in front: ``"kinect20.head"``. In the tree the root of ``other`` hangs below the first joint that
+        ``links`` join it to, or else below the root. The centre stays that of this skeleton.
+
+        Args:
+            other: The skeleton to add.
+            links: Edges between the two, as pairs of a joint here and one of ``other``, by the names they have there.
+                None joins root to root, which says nothing of where on the body a sensor sits; an empty list leaves
+                the two apart.
+
+        Raises:
+            ValueError: A link names a joint that doesn't exist, or a name is taken even with its skeleton in front.
+        """
+        own, taken = self.num_joints, {*self.joints, *self.composed}
+        renamed = {name: f"{other.name}.{name}" if name in taken else name for name in (*other.joints, *other.composed)}
+        if links is None:
+            links = [(self.joints[self.root], other.joints[other.root])]
+        pairs = tuple((self.index(here), own + other.index(there)) for here, there in links)
+        parent_of_root = next((here for here, there in pairs if there == own + other.root), self.root)
+
+        def moved(pairs: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+            return tuple((i + own, j + own) for i, j in pairs)
+
+        return Skeleton(
+            name=f"{self.name}+{other.name}",
+            joints=self.joints + tuple(renamed[joint] for joint in other.joints),
+            parents=self.parents + tuple(parent_of_root if p < 0 else own + p for p in other.parents),
+            edges=self.edges + pairs + moved(other.edges),
+            mirror_pairs=self.mirror_pairs + moved(other.mirror_pairs),
+            composed={
+                **self.composed,
+                **{renamed[point]: tuple(renamed[part] for part in parts) for point, parts in other.composed.items()},
+            },
+            center=self.center,
+            description=f"{self.name} and {other.name}, joined. {self.description} {other.description}".strip(),
         )
 
     def remap(self, target: Skeleton, allow_missing: bool = False) -> JointMap:

@@ -43,15 +43,17 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
 def test_config_runs_for_a_batch(config: Path, stores: Path, tmp_path: Path) -> None:
+    first = [config] if config.parent.name != "encoders" else [config.parents[1] / "skeleton.yaml", config]
+    dataset = first[0].parent.name
     record = main(
         [
-            "--config", str(config), "--data.store", str(stores / config.parent.name), "--name", "one", "--runs",
+            *(a for c in first for a in ("--config", str(c))), "--data.store", str(stores / dataset), "--name", "one", "--runs",
             str(tmp_path), "--wandb", "disabled", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1",
             "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1",
             "--trainer.enable_progress_bar", "false",
         ]
     )  # fmt: skip
-    assert record["dataset"] == config.parent.name
+    assert record["dataset"] == dataset
     assert any(key.endswith("/accuracy") for key in record["test"])
 
 

@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from graphnets.data import MotionBatch, MotionDataModule
-from graphnets.encoders import Encoder
+from graphnets.encoders import Encoder, Features
+from graphnets.encoders.fusion import MultiModalEncoder
 from graphnets.runtime import epoch_seed
 from graphnets.spec import Configurable, from_spec, to_spec
 from graphnets.tasks.objective import Objective, ObjectiveOutput
@@ -35,9 +36,9 @@ class Task(pl.LightningModule):
     A checkpoint of a task holds plain data and weights only: :meth:`from_checkpoint` rebuilds the task from it.
 
     Args:
-        encoder: The backbone.
+        encoder: The backbone: of one modality, or of several.
         objectives: What to learn, by name, in order: later ones see the predictions of earlier ones.
-        modality: Which modality the encoder reads.
+        modality: Which modality the encoder reads; one of several modalities names its own.
         transforms: Run on each batch on the device, in this order, by name, so that a command line or a sweep can reach
             each. Random ones act in training only; ``Normalize`` is fitted on the training sequences before the first
             epoch and travels in the checkpoint.
@@ -65,7 +66,9 @@ class Task(pl.LightningModule):
         super().__init__()
         if not objectives:
             raise ValueError("a task needs at least one objective")
-        self.encoder, self.modality = encoder, modality
+        self.encoder = encoder
+        self.modalities = encoder.modalities if isinstance(encoder, MultiModalEncoder) else (modality,)
+        self.modality = self.modalities[0]  # what pictures show
         self.objectives = nn.ModuleDict(objectives)
         self.transforms = nn.ModuleDict(transforms or {})
         self.make_optimizer = optimizer or partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01)
@@ -88,16 +91,22 @@ class Task(pl.LightningModule):
         return self._outputs(self.transform(batch))
 
     def _outputs(self, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
-        store = batch[self.modality]
-        # Nothing missing is the usual case and the faster one: norms and convolutions then skip the mask.
-        mask = None if bool(store.mask.all()) else store.mask
-        features = self.encoder.encode(store.x, mask)
+        features = self._features(batch)
         outputs: dict[str, ObjectiveOutput] = {}
         predictions: dict[str, Tensor] = {}
         for name, objective in self.objectives.items():
             outputs[name] = objective(features, batch, predictions)
             predictions[name] = outputs[name].prediction
         return outputs
+
+    def _features(self, batch: MotionBatch) -> Features:
+        # Nothing missing is the usual case and the faster one: norms and convolutions then skip the mask.
+        complete = all(bool(batch[name].mask.all()) for name in self.modalities)
+        if isinstance(self.encoder, MultiModalEncoder):
+            x = {name: batch[name].x for name in self.modalities}
+            return self.encoder.encode(x, None if complete else {name: batch[name].mask for name in self.modalities})
+        store = batch[self.modality]
+        return self.encoder.encode(store.x, None if complete else store.mask)
 
     # Lightning ----------------------------------------------------------------------------------------------
 
@@ -258,22 +267,27 @@ class Task(pl.LightningModule):
 
     def _check(self, batch: MotionBatch) -> None:
         """Does the encoder fit what the transforms hand it?"""
-        if self.modality not in batch.modalities:
-            raise ValueError(
-                f"the task reads modality {self.modality!r}, but the data has {', '.join(batch.modalities)}: see "
-                "model.modality and data.modalities"
-            )
-        store, encoder = batch[self.modality], self.encoder
-        if store.skeleton.joints != encoder.skeleton.joints:
-            raise ValueError(
-                f"the encoder was made for skeleton {encoder.skeleton.name!r}, but {self.modality!r} has "
-                f"{store.skeleton.name!r}: set the encoder's skeleton, or add the transform Remap"
-            )
-        if store.x.shape[-1] != encoder.in_channels:
-            raise ValueError(
-                f"the encoder's in_channels is {encoder.in_channels}, but {self.modality!r} comes out of the "
-                f"transforms with {store.x.shape[-1]}: {', '.join(store.channels)}"
-            )
+        for name in self.modalities:
+            if name not in batch.modalities:
+                raise ValueError(
+                    f"the task reads modality {name!r}, but the data has {', '.join(batch.modalities)}: see "
+                    "model.modality and data.modalities"
+                )
+            store, encoder = batch[name], self.encoder
+            if isinstance(encoder, MultiModalEncoder):
+                skeleton, channels = encoder.skeletons[name], encoder.channels[name]
+            else:
+                skeleton, channels = encoder.skeleton, encoder.in_channels
+            if store.skeleton.joints != skeleton.joints:
+                raise ValueError(
+                    f"the encoder was made for skeleton {skeleton.name!r}, but {name!r} has "
+                    f"{store.skeleton.name!r}: set the encoder's skeleton, or add the transform Remap"
+                )
+            if store.x.shape[-1] != channels:
+                raise ValueError(
+                    f"the encoder's in_channels is {channels}, but {name!r} comes out of the "
+                    f"transforms with {store.x.shape[-1]}: {', '.join(store.channels)}"
+                )
 
     # Checkpoints --------------------------------------------------------------------------------------------
 

@@ -1,0 +1,239 @@
+"""Graph convolutions of PyTorch Geometric on many frames that share one graph."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+Path = Literal["matrix", "static", "disjoint"]
+
+
+class PyGConv(nn.Module):
+    r"""A spatial operator around any convolution of PyTorch Geometric (Fey and Lenssen 2019, arXiv 1903.02428).
+
+    Every frame of every sequence is a graph of its own, with the same edges. There are three ways to say that to a
+    convolution; on random input, when the operator is made, it is found out which of them are right for this one, and
+    the fastest is taken:
+
+    - ``"matrix"``: all frames at once, ``[N * T, V, C]``, and wherever the convolution propagates node features in a
+      linear way that is the same for every channel (``GCNConv``, ``GraphConv``, ``SAGEConv``, ``ChebConv``, ...), a
+      dense product with the matrix of that map. The matrix comes from the convolution itself: its columns are what it
+      makes of the unit vectors, so :math:`\mathrm{propagate}(x) = \mathrm{propagate}(I)\, x`, and weights of edges
+      get their gradients.
+    - ``"static"``: all frames at once, ``[N * T, V, C]``, propagated by the convolution (``GINConv`` with maximum,
+      ``EdgeConv``, ``CGConv``, ...).
+    - ``"disjoint"``: all frames as one large graph, ``[N * T * V, C]``, as a batch of PyTorch Geometric is
+      (``GATv2Conv``, ``TransformerConv``, ...). Edges are repeated with offsets, for any N and T.
+
+    A masked joint is a zero vector to its neighbours. It still counts as one of them: in a mean, in a degree, and in a
+    softmax over neighbours.
+
+    Args:
+        conv: The convolution, called as ``conv(x, edge_index)``. The operator changes it: where it has an attribute
+            ``add_self_loops``, the loops become edges of the graph once and for all, if that gives the same.
+        in_channels: ``C_in``.
+        out_channels: ``C_out``; what ``conv`` gives must have this width.
+        edge_index: Edges of one frame ``[2, E]``, from sender to receiver.
+        num_joints: V.
+
+    Attributes:
+        path: The way taken.
+
+    Raises:
+        ValueError: ``conv`` can't run on node features and edges alone, gives another width, mixes graphs of a batch
+            (normalises over all their nodes, for instance), or keeps tensors from one call to the next.
+
+    Shapes:
+        ``x [N, T, V, C_in]``, 0 where masked -> ``[N, T, V, C_out]``.
+    """
+
+    edge_index: Tensor
+    path: Path
+
+    def __init__(
+        self, conv: nn.Module, in_channels: int, out_channels: int, edge_index: Tensor, num_joints: int
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            self.path, loops = _Probe(conv, in_channels, out_channels, edge_index, num_joints).plan()
+        if loops:
+            edge_index = _with_loops(conv, edge_index, num_joints)
+        if self.path == "matrix":
+            _use_matrices(conv)
+        self.conv = conv
+        self.register_buffer("edge_index", edge_index.clone(), persistent=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Convolve; entries that are masked must be 0 in ``x``, the mask itself isn't read."""
+        n, t, v, c = x.shape
+        frames = x.reshape(n * t, v, c)
+        if self.path == "disjoint":
+            return _disjoint(self.conv, frames, self.edge_index).view(n, t, v, self.out_channels)
+        y: Tensor = self.conv(frames, self.edge_index)
+        return y.view(n, t, v, self.out_channels)
+
+    def extra_repr(self) -> str:
+        """The way taken."""
+        return f"path={self.path!r}"
+
+
+class _MatrixPropagate:
+    """Takes the place of ``conv.propagate``: sends the unit vectors through it, then multiplies.
+
+    Tensors of three dimensions or more are node features of many frames; whatever else is given, weights of edges
+    say, is the same for all of them.
+    """
+
+    def __init__(self, conv: MessagePassing) -> None:
+        self.conv = conv
+
+    def __call__(self, edge_index: Tensor, size: Any = None, **given: Any) -> Tensor:
+        features: list[Tensor] = []
+        for value in given.values():
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, Tensor) and part.ndim > 2 and not any(part is known for known in features):
+                    features.append(part)
+        # Two features, such as messages a_j - b_i, are two linear maps: each has its matrix with the other at zero.
+        y: Any = 0
+        for feature in features:
+            eye = torch.eye(feature.shape[-2], dtype=feature.dtype, device=feature.device)
+            unit = {name: _replace(value, feature, eye) for name, value in given.items()}
+            matrix = type(self.conv).propagate(self.conv, edge_index, size=size, **unit).to(feature.dtype)
+            frames = feature.reshape(-1, *feature.shape[-2:])
+            # Given a matrix and many frames, matmul copies the frames; bmm reads the one matrix for each.
+            y = y + torch.bmm(matrix.expand(frames.shape[0], -1, -1), frames).view(feature.shape)
+        return y
+
+
+def _replace(value: Any, feature: Tensor, eye: Tensor) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_replace(part, feature, eye) for part in value)
+    if not isinstance(value, Tensor) or value.ndim <= 2:
+        return value
+    return eye if value is feature else torch.zeros_like(eye)
+
+
+def _use_matrices(conv: nn.Module) -> None:
+    for module in conv.modules():
+        if isinstance(module, MessagePassing):
+            module.propagate = _MatrixPropagate(module)
+
+
+def _with_loops(conv: nn.Module, edge_index: Tensor, num_joints: int) -> Tensor:
+    """Tell the convolution to add no loops, and give the edges with loops."""
+    for module in conv.modules():
+        if isinstance(getattr(module, "add_self_loops", None), bool):
+            module.add_self_loops = False  # type: ignore[assignment]
+    return torch.cat([edge_index, torch.arange(num_joints, device=edge_index.device).expand(2, -1)], dim=1)
+
+
+def _disjoint(conv: nn.Module, frames: Tensor, edge_index: Tensor) -> Tensor:
+    """``[B, V, C] -> [B * V, C']``, as one graph of ``B * V`` nodes."""
+    b, v, c = frames.shape
+    offsets = v * torch.arange(b, device=edge_index.device)
+    y: Tensor = conv(frames.reshape(b * v, c), (edge_index[:, None] + offsets[:, None]).reshape(2, -1))
+    return y
+
+
+class _Probe:
+    """Finds out what a convolution does to three random frames, in float64, on copies with moved parameters."""
+
+    def __init__(
+        self, conv: nn.Module, in_channels: int, out_channels: int, edge_index: Tensor, num_joints: int
+    ) -> None:
+        self.width, self.edges, self.joints = out_channels, edge_index, num_joints
+        draw = torch.Generator().manual_seed(0)
+        self.conv = copy.deepcopy(conv).double().eval()
+        for parameter in self.conv.parameters():  # what starts at zero would hide what it does
+            noise = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype)
+            parameter.add_(0.1 * noise.to(parameter.device))
+        device = next((parameter.device for parameter in conv.parameters()), edge_index.device)
+        x = torch.randn(3, num_joints, in_channels, generator=draw, dtype=torch.float64)
+        self.x, self.edges = x.to(device), edge_index.to(device)
+
+    def plan(self) -> tuple[Path, bool]:
+        """The way to take, and whether loops can be edges of the graph."""
+        expected = self._reference()
+        edges, conv = self.edges, copy.deepcopy(self.conv)
+        looped = _with_loops(conv, edges, self.joints)
+        loops = any(getattr(module, "add_self_loops", False) is True for module in self.conv.modules())
+        if loops := loops and self._agrees(conv, looped, expected, batch=True):
+            self.conv, edges = conv, looped
+        if not self._agrees(self.conv, edges, expected):
+            return "disjoint", loops
+        dense = copy.deepcopy(self.conv)
+        _use_matrices(dense)
+        return ("matrix" if self._agrees(dense, edges, expected) else "static"), loops
+
+    def _reference(self) -> Tensor:
+        """What the convolution gives for the batch; refuses one that isn't fit for batches."""
+        for module in self.conv.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                raise ValueError(
+                    f"the convolution holds a {type(module).__name__}, whose moments would count masked joints and other "
+                    "sequences; choose another norm, or none: the block around the convolution normalises"
+                )
+        before = _kept_tensors(self.conv)
+        try:
+            y = _disjoint(self.conv, self.x, self.edges)
+        except Exception as error:
+            raise ValueError(
+                f"the convolution can't convolve node features over edge_index alone: {type(error).__name__}: {error}"
+            ) from error
+        shape = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        if shape != [3 * self.joints, self.width]:
+            raise ValueError(
+                f"the convolution gives {shape} for {3 * self.joints} nodes; it must be {[3 * self.joints, self.width]}"
+            )
+        if not y.isfinite().all():
+            raise ValueError(f"the convolution gives values that aren't finite for random input of the graph")
+        train = copy.deepcopy(self.conv).train()
+        for conv, whole in ((self.conv, y), (train, self._run(train, seed=0))):
+            if conv is train and not torch.equal(whole, self._run(train, seed=1)):
+                continue  # drop-out hides the difference that is looked for
+            alone = torch.cat([_disjoint(conv, frame[None], self.edges) for frame in self.x])
+            if not _close(alone, whole):
+                raise ValueError(f"the convolution mixes the graphs of a batch: one alone gives something else")
+        if kept := sorted({*_kept_tensors(self.conv), *_kept_tensors(train)} - before):
+            raise ValueError(
+                f"the convolution keeps tensors of a batch in {kept}; the next batch has others (no cached=True, please)"
+            )
+        return y
+
+    def _run(self, conv: nn.Module, seed: int) -> Tensor:
+        torch.default_generator.manual_seed(seed)
+        return _disjoint(conv, self.x, self.edges)
+
+    def _agrees(self, conv: nn.Module, edges: Tensor, expected: Tensor, batch: bool = False) -> bool:
+        """Does it give that, and each frame its own chance in training?"""
+        try:
+            if batch:
+                return _close(_disjoint(conv, self.x, edges), expected)
+            y = conv(self.x, edges)
+            if y.shape != (*self.x.shape[:2], self.width) or not _close(y.flatten(0, 1), expected):
+                return False
+            train, equal = copy.deepcopy(conv).train(), self.x[:1].expand_as(self.x)
+            one, other = train(equal, edges), train(equal, edges)
+            # One edge or joint dropped for all frames isn't the drop-out that the convolution does in a batch.
+            return torch.equal(one, other) or not torch.equal(one[0], one[1])
+        except Exception:  # whatever it stumbles over, it isn't made for frames that share their edges
+            return False
+
+
+def _close(actual: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(actual, expected, rtol=1e-6, atol=1e-6)  # some weigh edges in float32 whatever x is
+
+
+def _kept_tensors(conv: nn.Module) -> set[str]:
+    """Attributes, other than parameters and buffers, that hold tensors."""
+    return {
+        attribute
+        for module in conv.modules()
+        for attribute, value in vars(module).items()
+        if any(isinstance(part, Tensor) for part in (value if isinstance(value, tuple) else (value,)))
+    }

@@ -1,0 +1,140 @@
+"""The parent of ``tools/profile.py``: contestants in processes of their own take turns, and a table of the medians."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.table import Table
+from rich.text import Text
+
+from graphnets.data.files import write_text
+from graphnets.data.scripts import make_console, progress_bar
+from tools.profile_options import TEXTBOOK, contestants, parse
+
+ROOT = Path(__file__).parents[1]
+
+
+class Worker:
+    """A contestant's process; it works only while it is asked.
+
+    Raises:
+        ValueError: It ended where it should answer; with the end of what it said.
+    """
+
+    def __init__(self, name: str, task: dict[str, Any]) -> None:
+        self.name, self.said = name, tempfile.TemporaryFile("w+")
+        # As people run it: no setting of the allocator from outside.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+        path = (str(ROOT), os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")]))
+        environment |= {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": str(task["threads"])}
+        command = [sys.executable, "-m", "tools.profile_worker"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, env=environment, text=True
+        )
+        self.ask(task)
+
+    def ask(self, task: object) -> Any:
+        """Do a task, and wait until it is done."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        answer = ""
+        try:
+            print(json.dumps(task), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            pass
+        if not answer:
+            self.said.seek(0)
+            last = self.said.read().strip().splitlines()[-1:] or [f"exit code {self.process.wait()}"]
+            raise ValueError(f"{self.name}: {last[0]}")
+        return json.loads(answer)
+
+    def end(self) -> None:
+        """Let the process go."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.said.close()
+
+
+def measure(tasks: dict[str, dict[str, Any]], timed: Sequence[str], rounds: int) -> dict[str, dict[str, Any]]:
+    """Facts, memory, and the seconds of every round for every contestant; only one process works at a time."""
+    workers: dict[str, Worker] = {}
+    results: dict[str, dict[str, Any]] = {}
+    console = make_console(stderr=True)
+    try:
+        with progress_bar(console) as bar:
+            shown = bar.add_task("starting", total=len(tasks) * (rounds + 2))
+            for name, task in tasks.items():
+                worker = workers[name] = Worker(name, task)
+                results[name] = {**worker.ask("facts"), "memory": worker.ask("memory"), "clock": {}, "processor": {}}
+                bar.advance(shown)
+            for turn in range(rounds):
+                bar.update(shown, description=f"round {turn + 1}")
+                for what in timed:
+                    for name, worker in workers.items():
+                        if what == "training" and not results[name]["trains"]:
+                            continue
+                        for kind, seconds in worker.ask(what).items():
+                            results[name][kind].setdefault(what, []).append(seconds)
+                bar.advance(shown, len(tasks))
+            for name, worker in workers.items():
+                results[name]["error"] = worker.ask("error")
+                bar.advance(shown)
+    finally:
+        for worker in workers.values():
+            worker.end()
+    return results
+
+
+def table(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> Table:
+    """A row a contestant: medians over the rounds, and the median of the ratios to the textbook in the same round."""
+    n, title = options.batch, f"batches of {options.batch} clips of {options.frames} frames"
+    place = f"{options.threads} threads" if options.device == "cpu" else torch.cuda.get_device_name()
+    result = Table(title=Text(f"{title}, {place}, {options.rounds} rounds, torch {torch.__version__}"))
+    result.add_column("network")
+    columns = ("parameters", "MFLOPs a clip", "a clip, 1 thread", "inference", "training", "memory", "in training", "error")
+    for column in columns:
+        result.add_column(column, justify="right")
+    for name, row in results.items():
+        times, cells = row["clock"], []
+        for what in ("latency", "inference", "training"):
+            if what not in times:
+                cells.append("-")
+                continue
+            base = results[TEXTBOOK]["clock"][what]
+            ratio = median(b / a for a, b in zip(times[what], base, strict=True))
+            middle = median(times[what])
+            figure = f"{1000 * middle:.1f} ms" if what == "latency" else f"{n / middle:,.0f}/s"
+            cells.append(f"{figure} ({ratio:.2f}x)")
+        peaks = [row["memory"].get(what) for what in ("inference", "training")]
+        cells += ["-" if peak is None else f"{peak / 2**20:,.0f} MiB" for peak in peaks]
+        size = f"{row['parameters']:,}", f"{row['flops'] / 1e6:,.0f}"
+        result.add_row(Text(name), *size, *cells, f"{row['error']:.1e}")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit code."""
+    options = parse(arguments)
+    tasks = contestants(options)
+    results = measure(tasks, options.tasks, options.rounds)
+    make_console().print(table(results, options))
+    if options.json:
+        where = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}
+        rows = {name: {"task": tasks[name], **row} for name, row in results.items()}
+        write_text(options.json, json.dumps({**where, "rows": rows}, indent=1) + "\n")
+    return 0
