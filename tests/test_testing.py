@@ -187,8 +187,6 @@ class NamesItGraph(Sound):
 
 
 class TestSound(EncoderContract):
-    compile_backend = "inductor"
-
     def make(self, skeleton: Skeleton, in_channels: int) -> Encoder:
         return Sound(skeleton, in_channels)
 

@@ -142,8 +142,8 @@ def by_hand(module: MultiModalFusion, vectors: list[Tensor | None]) -> Tensor:
     if not there:
         return torch.zeros(module.out_channels, dtype=torch.float64)
     attention = nn.MultiheadAttention(d, module.heads, batch_first=True, dtype=torch.float64)
-    attention.in_proj_weight, attention.in_proj_bias = p["queries.weight"], p["queries.bias"]  # type: ignore[assignment]
-    attention.out_proj.weight, attention.out_proj.bias = p["attended.weight"], p["attended.bias"]  # type: ignore[assignment]
+    attention.in_proj_weight, attention.in_proj_bias = p["queries.weight"], p["queries.bias"]
+    attention.out_proj.weight, attention.out_proj.bias = p["attended.weight"], p["attended.bias"]
     alone = torch.stack(there)[None]  # who is absent isn't even in the sequence
     mixed = iter(attention(alone, alone, alone)[0][0])
     o1 = torch.cat([zero if v is None else next(mixed) for v in vectors])
