@@ -66,3 +66,78 @@ def algorithm(tile: int, taps: int) -> Algorithm:
         back += [2 / length * (cos + sin), 2 / length * (cos - sin), -2 / length * sin]
     rows = [torch.stack(m) for m in (into, kernel, back)]
     return Algorithm(rows[0][:, : tile + taps - 1], rows[1][:, :taps], rows[2][:, :tile].t().contiguous())
+
+
+def tile_for(frames: int) -> int:
+    """How many frames a tile puts out: as few tiles as do with at most 32 each, all of about one length."""
+    tiles = max(1, math.ceil(frames / _LARGEST_TILE))
+    return 4 * math.ceil(frames / tiles / 4)
+
+
+def transformed(weight: Tensor, tile: int) -> Tensor:
+    """The weight of a convolution ``[C_out, C_in, K, 1]`` in the frequency domain, ``[R, C_in, C_out]``."""
+    c_out, c_in, taps, _ = weight.shape
+    rows = weight.reshape(c_out, c_in, taps).permute(2, 1, 0).reshape(taps, c_in * c_out)
+    kernel = _matrices(tile, taps, weight.device, weight.dtype).kernel
+    with torch.autocast(weight.device.type, enabled=False):
+        return torch.mm(kernel, rows).view(-1, c_in, c_out)
+
+
+class _Correlation(torch.autograd.Function):
+    """Correlation along the first dimension; it keeps nothing for the backward pass but its arguments."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, spectrum: Tensor | None, tiling: Tiling
+    ) -> Tensor:
+        """``x [T, M, C_in]``, ``weight [C_out, C_in, K, 1]``, ``bias [C_out]`` -> ``[ceil(T / stride), M, C_out]``."""
+        ctx.tiling = tiling
+        ctx.save_for_backward(x, weight)
+        t, m, c_in = x.shape
+        c_out, _, taps, _ = weight.shape
+        into, _, back = _matrices(tiling.tile, taps, x.device, x.dtype)
+        if spectrum is None:
+            spectrum = transformed(weight, tiling.tile).to(x.dtype)
+        flat = x.reshape(t, m * c_in)
+        y = x.new_empty(math.ceil(t / tiling.stride), m * c_out)
+        constant = (bias * _length(tiling.tile, taps)).to(x.dtype)
+        for part in tiling.parts(t):
+            values = torch.mm(into[:, part.columns], flat[part.read]).view(-1, m, c_in)
+            products = torch.bmm(values, spectrum)
+            products[0] += constant  # bin 0 goes with equal weight, 1 / L, into every frame: the cheapest way to add it
+            torch.mm(back[part.rows], products.view(-1, m * c_out), out=y[part.write])
+        return y.view(-1, m, c_out)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The transposes of the three matrices in the opposite order; ``into @ x`` is computed again."""
+        x, weight = ctx.saved_tensors
+        tiling: Tiling = ctx.tiling
+        t, m, c_in = x.shape
+        c_out, _, taps, _ = weight.shape
+        into, kernel, back = _matrices(tiling.tile, taps, x.device, x.dtype)
+        flat, grad = x.reshape(t, m * c_in), grad.to(x.dtype).reshape(-1, m * c_out)
+        grad_x = torch.zeros_like(flat) if ctx.needs_input_grad[0] else None
+        grad_spectrum = weight.new_zeros(len(into), c_in, c_out) if ctx.needs_input_grad[1] else None
+        grad_bias = weight.new_zeros(c_out) if ctx.needs_input_grad[2] else None
+        spectrum = transformed(weight, tiling.tile).to(x.dtype).transpose(1, 2)
+        for part in tiling.parts(t):
+            products = torch.mm(back[part.rows].t(), grad[part.write]).view(-1, m, c_out)
+            if grad_bias is not None:
+                grad_bias += products[0].sum(0, dtype=grad_bias.dtype)
+            if grad_spectrum is not None:
+                values = torch.mm(into[:, part.columns], flat[part.read]).view(-1, m, c_in)
+                grad_spectrum += torch.bmm(values.transpose(1, 2), products)
+                del values
+            if grad_x is not None:
+                grad_values = torch.bmm(products, spectrum).view(-1, m * c_in)
+                grad_x[part.read].addmm_(into[:, part.columns].t(), grad_values)
+        grad_weight = None
+        if grad_spectrum is not None:
+            matrix = _matrices(tiling.tile, taps, weight.device, weight.dtype).kernel
+            rows = torch.mm(matrix.t(), grad_spectrum.view(len(into), c_in * c_out))
+            grad_weight = rows.view(taps, c_in, c_out).permute(2, 1, 0).unsqueeze(-1)
+        if grad_bias is not None:
+            grad_bias *= _length(tiling.tile, taps)
+        return None if grad_x is None else grad_x.view_as(x), grad_weight, grad_bias, None, None

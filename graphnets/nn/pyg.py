@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
+from torch.nn import functional as F
+from torch_geometric.nn import Linear, MessagePassing
 
 Path = Literal["matrix", "static", "disjoint"]
 
@@ -23,7 +24,7 @@ class PyGConv(nn.Module):
       linear way that is the same for every channel (``GCNConv``, ``GraphConv``, ``SAGEConv``, ``ChebConv``, ...), a
       dense product with the matrix of that map. The matrix comes from the convolution itself: its columns are what it
       makes of the unit vectors, so :math:`\mathrm{propagate}(x) = \mathrm{propagate}(I)\, x`, and weights of edges
-      get their gradients.
+      get their gradients. A linear map right before it (``lin`` of ``GCNConv``) comes after it if it widens.
     - ``"static"``: all frames at once, ``[N * T, V, C]``, propagated by the convolution (``GINConv`` with maximum,
       ``EdgeConv``, ``CGConv``, ...).
     - ``"disjoint"``: all frames as one large graph, ``[N * T * V, C]``, as a batch of PyTorch Geometric is
@@ -60,11 +61,12 @@ class PyGConv(nn.Module):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            self.path, loops = _Probe(conv, in_channels, out_channels, edge_index, num_joints).plan()
+            probe = _Probe(conv, in_channels, out_channels, edge_index, num_joints)
+            self.path, loops, late = probe.plan()
         if loops:
             edge_index = _with_loops(conv, edge_index, num_joints)
         if self.path == "matrix":
-            _use_matrices(conv)
+            _use_matrices(conv, late)
         self.conv = conv
         self.register_buffer("edge_index", edge_index.clone(), persistent=False)
 
@@ -89,8 +91,8 @@ class _MatrixPropagate:
     say, is the same for all of them.
     """
 
-    def __init__(self, conv: MessagePassing) -> None:
-        self.conv = conv
+    def __init__(self, conv: MessagePassing, late: _Late | None) -> None:
+        self.conv, self.late = conv, late
 
     def __call__(self, edge_index: Tensor, size: Any = None, **given: Any) -> Tensor:
         features: list[Tensor] = []
@@ -107,7 +109,15 @@ class _MatrixPropagate:
             frames = feature.reshape(-1, *feature.shape[-2:])
             # Given a matrix and many frames, matmul copies the frames; bmm reads the one matrix for each.
             y = y + torch.bmm(matrix.expand(frames.shape[0], -1, -1), frames).view(feature.shape)
-        return y
+        return y if self.late is None else F.linear(y, self.late.weight)
+
+
+class _Late(Linear):
+    """A linear map that passes its input on: whoever propagates it applies the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input."""
+        return x
 
 
 def _replace(value: Any, feature: Tensor, eye: Tensor) -> Any:
@@ -118,10 +128,18 @@ def _replace(value: Any, feature: Tensor, eye: Tensor) -> Any:
     return eye if value is feature else torch.zeros_like(eye)
 
 
-def _use_matrices(conv: nn.Module) -> None:
-    for module in conv.modules():
+def _use_matrices(conv: nn.Module, late: bool) -> bool:
+    """Let all that propagates do it with matrices; say whether there is a linear map that may come after."""
+    found = False
+    for module in list(conv.modules()):
         if isinstance(module, MessagePassing):
-            module.propagate = _MatrixPropagate(module)
+            linear = getattr(module, "lin", None)
+            widens = type(linear) is Linear and linear.bias is None and linear.in_channels < linear.out_channels
+            if late and widens:
+                linear.__class__ = _Late  # the same parameters under the same names
+            module.propagate = _MatrixPropagate(module, linear if late and widens else None)
+            found |= widens
+    return found
 
 
 def _with_loops(conv: nn.Module, edge_index: Tensor, num_joints: int) -> Tensor:
@@ -156,8 +174,8 @@ class _Probe:
         x = torch.randn(3, num_joints, in_channels, generator=draw, dtype=torch.float64)
         self.x, self.edges = x.to(device), edge_index.to(device)
 
-    def plan(self) -> tuple[Path, bool]:
-        """The way to take, and whether loops can be edges of the graph."""
+    def plan(self) -> tuple[Path, bool, bool]:
+        """The way to take, whether loops can be edges of the graph, and whether ``lin`` can come late."""
         expected = self._reference()
         edges, conv = self.edges, copy.deepcopy(self.conv)
         looped = _with_loops(conv, edges, self.joints)
@@ -165,10 +183,13 @@ class _Probe:
         if loops := loops and self._agrees(conv, looped, expected, batch=True):
             self.conv, edges = conv, looped
         if not self._agrees(self.conv, edges, expected):
-            return "disjoint", loops
-        dense = copy.deepcopy(self.conv)
-        _use_matrices(dense)
-        return ("matrix" if self._agrees(dense, edges, expected) else "static"), loops
+            return "disjoint", loops, False
+        dense, later = copy.deepcopy(self.conv), copy.deepcopy(self.conv)
+        widens = _use_matrices(dense, late=False)
+        if not self._agrees(dense, edges, expected):
+            return "static", loops, False
+        _use_matrices(later, late=True)
+        return "matrix", loops, widens and self._agrees(later, edges, expected)
 
     def _reference(self) -> Tensor:
         """What the convolution gives for the batch; refuses one that isn't fit for batches."""

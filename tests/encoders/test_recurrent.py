@@ -13,6 +13,15 @@ from graphnets.testing import EncoderContract, random_motion
 
 
 class TestRecurrentGraph(EncoderContract):
+    test_compile = None  # type: ignore[assignment]  # never one graph: see test_compiles_around_the_lstm
+
+    def make(self, skeleton: Skeleton, in_channels: int) -> Encoder:
+        return RecurrentGraph(skeleton, in_channels, hidden=(6,), graph_channels=3, width=8)
+
+
+class TestTwoLayers(EncoderContract):
+    test_export = None  # type: ignore[assignment]  # takes seconds; only a second layer is added
+
     def make(self, skeleton: Skeleton, in_channels: int) -> Encoder:
         return RecurrentGraph(skeleton, in_channels, hidden=(6, 4), graph_channels=3, width=8)
 
@@ -145,6 +154,22 @@ def test_reverse() -> None:
     x = torch.arange(10.0).view(2, 5, 1)
     assert reverse(x, torch.tensor([3, 0]))[..., 0].tolist() == [[2, 1, 0, 3, 4], [5, 6, 7, 8, 9]]
     assert torch.equal(reverse(x), reverse(x, torch.tensor([5, 5])))
+
+
+def test_compiles_around_the_lstm() -> None:
+    """``torch.compile`` leaves ``nn.LSTM`` to its own kernels, and so breaks the graph there."""
+    torch.compiler.reset()
+    net = perturbed(hidden=(4,))
+    compiled = torch.compile(net, backend="eager", dynamic=True)
+    for frames in (7, 11):
+        x, mask = random_motion(frames, 8, 2)
+        x = x.double()
+        torch.testing.assert_close(compiled(x, mask), net(x, mask), rtol=0, atol=1e-12)
+        probe = torch.randn(6, dtype=torch.float64)
+        ours = torch.autograd.grad((compiled(x, mask) * probe).sum(), list(net.parameters()))
+        theirs = torch.autograd.grad((net(x, mask) * probe).sum(), list(net.parameters()))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
+    torch.compiler.reset()
 
 
 def test_paper_sizes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.autograd import gradcheck
+from torch.autograd.gradcheck import GradcheckError, gradcheck
 from torch.func import functional_call
 
 from graphnets.nn import GraphConv, MaskedBatchNorm, TemporalConv
@@ -86,7 +86,7 @@ def test_masked_batch_norm(joints: int, training: bool, masked: bool) -> None:
     check(norm.train(training), x, mask if masked else None)
 
 
-def test_masked_batch_norm_of_a_single_frame() -> None:
+def test_masked_batch_norm_of_few_entries() -> None:
     """Moments of few entries, and of none: a joint that nobody has seen."""
     x, mask = clip(2)
     mask[:, :, -1] = False
@@ -124,10 +124,10 @@ class WrongScale(torch.autograd.Function):
 
 class Wrong(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        y: Tensor = WrongScale.apply(blank(x, mask))  # type: ignore[no-untyped-call]
+        y: Tensor = WrongScale.apply(blank(x, mask))
         return y
 
 
 def test_a_wrong_gradient_is_noticed() -> None:
-    with pytest.raises(torch.autograd.gradcheck.GradcheckError, match="Jacobian mismatch"):
+    with pytest.raises(GradcheckError, match="Jacobian mismatch"):
         check(Wrong(), *clip(2))
