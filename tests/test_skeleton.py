@@ -546,3 +546,76 @@ def test_unknown_names_list_the_built_in_skeletons(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("[a, b]")
     with pytest.raises(ValueError, match="must hold a mapping with the keys"):
         Skeleton.load(tmp_path / "list.yaml")
+
+
+# Joined skeletons
+
+
+def test_join_hangs_root_below_root() -> None:
+    body, sensor = Skeleton.load("kinect20"), Skeleton.load("imu_axes6")
+    joined = body.join(sensor)
+    assert joined == Skeleton.load("kinect20+imu_axes6")
+    assert joined.name == "kinect20+imu_axes6" and joined.joints == body.joints + sensor.joints
+    assert joined.center == body.center and joined.composed == body.composed
+    assert joined.mirror_pairs == body.mirror_pairs
+    assert joined.parents[joined.index("acc_x")] == joined.root == body.root
+    # One edge between them: at the pelvis, not at a limb, since where the sensor sits gives the action away.
+    matrix = joined.adjacency()
+    assert torch.equal(matrix[:20, :20], body.adjacency()) and torch.equal(matrix[20:, 20:], sensor.adjacency())
+    assert matrix[:20, 20:].nonzero().tolist() == [[joined.index("pelvis"), 0]]
+
+
+def test_join_at_named_places() -> None:
+    body, sensors = Skeleton.load("kinect20"), Skeleton.load("imu_axes6")
+    joined = body.join(sensors, links=[("right_wrist", "acc_x"), ("right_hand", "gyro_x")])
+    between = joined.adjacency()[:20, 20:].nonzero().tolist()
+    assert between == [[body.index("right_wrist"), 0], [body.index("right_hand"), 3]]
+    assert joined.parents[20] == body.index("right_wrist"), "the tree follows the link to the root"
+    apart = body.join(sensors, links=[])
+    assert not apart.adjacency()[:20, 20:].any() and apart.parents[20] == body.root
+    for links, message in (([("wrist", "acc_x")], "no joint 'wrist'"), ([("head", "acc")], "no joint 'acc'")):
+        with pytest.raises(ValueError, match=message):
+            body.join(sensors, links=links)
+
+
+def test_join_renames_what_clashes() -> None:
+    first = Skeleton("a", ("hip", "knee"), (-1, 0), ((0, 1),), composed={"leg": ("hip", "knee")}, center=("leg",))
+    second = Skeleton(
+        "b", ("leg", "knee", "toe"), (-1, 0, 1), ((0, 1), (1, 2)), ((1, 2),), composed={"hip": ("knee", "toe")}
+    )
+    joined = first.join(second)
+    assert joined.joints == ("hip", "knee", "b.leg", "b.knee", "toe")
+    assert dict(joined.composed) == {"leg": ("hip", "knee"), "b.hip": ("b.knee", "toe")}
+    assert joined.mirror_pairs == ((3, 4),) and joined.center == ("leg",)
+    twice = Skeleton.load("kinect20+kinect20")
+    assert twice.num_joints == 40 and twice.joints[20:22] == ("kinect20.head", "kinect20.neck")
+    with pytest.raises(ValueError, match=r"'kinect20.head' appears 2 times"):
+        Skeleton.load("kinect20+kinect20+kinect20")
+
+
+@settings(max_examples=25, deadline=None)
+@given(skeletons(), skeletons())
+def test_join_keeps_both_graphs_and_round_trips(first: Skeleton, second: Skeleton) -> None:
+    second = dataclasses.replace(second, name="other")
+    joined = first.join(second)
+    v = first.num_joints
+    assert torch.equal(joined.adjacency()[:v, :v], first.adjacency())
+    assert torch.equal(joined.adjacency()[v:, v:], second.adjacency())
+    assert joined.adjacency()[:v, v:].sum() == 1
+    # Depths below the link are those of before plus what leads there.
+    depths = joined.depths
+    assert depths[:v] == first.depths and depths[v:] == tuple(1 + d for d in second.depths)
+    back = joined.subset(first.joints)
+    assert (back.joints, back.parents, back.edges) == (first.joints, first.parents, first.edges)
+    for twin in (Skeleton.from_dict(joined.to_dict()), from_spec(to_spec(joined)), pickle.loads(pickle.dumps(joined))):
+        assert twin == joined
+
+
+def test_join_of_files_by_name(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(chain.to_dict()))
+    joined = Skeleton.load(f"imu_axes6+{tmp_path / 'own.yaml'}")
+    assert joined.name == "imu_axes6+chain" and joined.joints[6:] == ("a", "b", "c")
+    (tmp_path / "a+b.yaml").write_text(yaml.safe_dump(chain.to_dict()))
+    assert Skeleton.load(tmp_path / "a+b.yaml") == chain, "a file's name may have a plus in it"
+    with pytest.raises(ValueError, match="'kinect21' is neither a built-in skeleton nor a YAML file"):
+        Skeleton.load("imu_axes6+kinect21")

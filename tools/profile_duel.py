@@ -33,7 +33,7 @@ class Worker:
     """
 
     def __init__(self, name: str, task: dict[str, Any]) -> None:
-        self.name, self.said = name, tempfile.TemporaryFile("w+")
+        self.name, self.said = name, tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in end()
         # As people run it: no setting of the allocator from outside.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
         path = (str(ROOT), os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")]))
@@ -100,30 +100,57 @@ def measure(tasks: dict[str, dict[str, Any]], timed: Sequence[str], rounds: int)
     return results
 
 
+def summarise(results: dict[str, dict[str, Any]], tasks: dict[str, dict[str, Any]], by: str) -> None:
+    """Add to every row, for every task, the median time and the medians of the ratios to two rows in the same round.
+
+    ``ratio`` is to the textbook as people run it, ``ratio_same`` to the textbook with this row's settings and precision.
+    """
+    for name, row in results.items():
+        peer = next(p for p, t in tasks.items() if t["spec"] is None and _alike(t, tasks[name]))
+        row["summary"] = {}
+        for what, times in row[by].items():
+            ratios = []
+            for other in (TEXTBOOK, peer):
+                pairs = zip(times, results[other][by][what], strict=True)
+                ratios.append(median(theirs / ours for ours, theirs in pairs))
+            row["summary"][what] = {"seconds": median(times), "ratio": ratios[0], "ratio_same": ratios[1]}
+
+
+def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("settings", "precision"))
+
+
 def table(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> Table:
-    """A row a contestant: medians over the rounds, and the median of the ratios to the textbook in the same round."""
-    n, title = options.batch, f"batches of {options.batch} clips of {options.frames} frames"
+    """A row a contestant."""
     place = f"{options.threads} threads" if options.device == "cpu" else torch.cuda.get_device_name()
-    result = Table(title=Text(f"{title}, {place}, {options.rounds} rounds, torch {torch.__version__}"))
+    title = f"{options.batch} clips of {options.frames} frames, {place}, {options.rounds} rounds by the {options.by}"
+    caption = "times the textbook's speed / times that of the textbook with the same settings and precision"
+    result = Table(title=Text(f"{title}, torch {torch.__version__}"), caption=Text(caption))
     result.add_column("network")
-    columns = ("parameters", "MFLOPs a clip", "a clip, 1 thread", "inference", "training", "memory", "in training", "error")
-    for column in columns:
+    names = (
+        "parameters",
+        "MFLOPs a clip",
+        "latency of a clip",
+        "inference",
+        "training",
+        "memory",
+        "memory in training",
+    )
+    for column in (*names, "error"):
         result.add_column(column, justify="right")
     for name, row in results.items():
-        times, cells = row["clock"], []
+        cells = [f"{row['parameters']:,}", f"{row['flops'] / 1e6:,.0f}"]
         for what in ("latency", "inference", "training"):
-            if what not in times:
+            if (found := row["summary"].get(what)) is None:
                 cells.append("-")
                 continue
-            base = results[TEXTBOOK]["clock"][what]
-            ratio = median(b / a for a, b in zip(times[what], base, strict=True))
-            middle = median(times[what])
-            figure = f"{1000 * middle:.1f} ms" if what == "latency" else f"{n / middle:,.0f}/s"
-            cells.append(f"{figure} ({ratio:.2f}x)")
-        peaks = [row["memory"].get(what) for what in ("inference", "training")]
-        cells += ["-" if peak is None else f"{peak / 2**20:,.0f} MiB" for peak in peaks]
-        size = f"{row['parameters']:,}", f"{row['flops'] / 1e6:,.0f}"
-        result.add_row(Text(name), *size, *cells, f"{row['error']:.1e}")
+            seconds, rate = found["seconds"], options.batch / found["seconds"]
+            figure = f"{1000 * seconds:.1f} ms" if what == "latency" else f"{rate:,.{0 if rate > 99 else 1}f} clips/s"
+            cells.append(f"{figure}  {found['ratio']:.2f} / {found['ratio_same']:.2f}")
+        for what in ("inference", "training"):
+            peak = row["memory"].get(what)
+            cells.append("-" if peak is None else f"{peak / 2**20:,.0f} MiB")
+        result.add_row(Text(name), *cells, f"{row['error']:.0e}")
     return result
 
 
@@ -132,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     tasks = contestants(options)
     results = measure(tasks, options.tasks, options.rounds)
+    summarise(results, tasks, options.by)
     make_console().print(table(results, options))
     if options.json:
         where = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from graphnets.encoders import STGCN, Encoder
@@ -166,7 +166,12 @@ class Contestant:
     def answer(self, what: str) -> Any:
         """What the parent asks for."""
         if what == "facts":
-            return {"parameters": self.parameters, "flops": self.flops, "settings": self.settings, "trains": self.trains}
+            return {
+                "parameters": self.parameters,
+                "flops": self.flops,
+                "settings": self.settings,
+                "trains": self.trains,
+            }
         if what in ("memory", "error"):
             return self.memory() if what == "memory" else self.error()
         return self.time(what)

@@ -18,7 +18,6 @@ from graphnets.encoders.stgcn import PAPER_STRIDES, PAPER_WIDTHS
 from graphnets.nn import Block, TemporalConv
 from graphnets.nn.pyg import Path, PyGConv
 from graphnets.skeleton import Skeleton
-from graphnets.spec import import_class
 
 _WIDTHS = ("in_channels", "out_channels", "channels")
 _OURS = (*_WIDTHS, "nn", "deg", "node_dim", "decomposed_layers")
@@ -124,21 +123,17 @@ def _find(path: str) -> type[nn.Module]:
     """The class of that path; raises ValueError if there is none or it is no convolution over edges."""
     module_name, _, name = path.rpartition(".")
     try:
-        cls = import_class(path, nn.Module)
-    except ValueError as error:
-        near: list[str] = []
-        if module_name:
-            try:
-                near = difflib.get_close_matches(name, dir(importlib.import_module(module_name)), cutoff=0.5)
-            except ImportError:
-                pass
-        raise ValueError(f"{error}" + (f"; {module_name} has {near}" if near and name not in near else "")) from error
+        module = importlib.import_module(module_name)
+    except (ImportError, TypeError, ValueError) as error:  # the last two: a relative path or none
+        raise ValueError(f"conv is {path!r}, which can't be imported ({error}); give 'package.module.Class'") from error
+    cls = getattr(module, name, None)
+    if cls is None:
+        near = difflib.get_close_matches(name, dir(module), cutoff=0.5)
+        raise ValueError(f"conv is {path!r}, but {module_name} has no {name}" + (f"; it has {near}" if near else ""))
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise ValueError(f"conv is {path!r}, which is no torch.nn.Module class")
     taken = list(inspect.signature(cls.forward).parameters.values())[1:]
-    others = [
-        parameter.name
-        for parameter in taken[2:]
-        if parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    ]
+    others = [parameter for parameter in taken[2:] if parameter.default is parameter.empty and _named(parameter)]
     if len(taken) < 2 or taken[1].name != "edge_index" or others:
         raise ValueError(
             f"{path} is no convolution of node features over edges: its forward takes "
@@ -147,18 +142,20 @@ def _find(path: str) -> type[nn.Module]:
     return cls
 
 
+def _named(parameter: inspect.Parameter) -> bool:
+    return parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+
+
 def _parameters(cls: type[nn.Module]) -> dict[str, inspect.Parameter]:
     """All that the constructor takes, with what it passes on to those of its base classes."""
     found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
-        passed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-        for parameter in parameters:
-            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                found.setdefault(parameter.name, parameter)
-        if not passed_on:
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        for parameter in filter(_named, parameters):
+            found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
     return found
 

@@ -145,6 +145,7 @@ def fill_gaps(x: Tensor, mask: Tensor | None) -> Tensor:
     where = where.scatter(1, rank * mask, time)
     after = torch.minimum(rank + ~mask, rank[:, -1:]).clamp(min=1)
     before, after = where.gather(1, rank.clamp(min=1)), where.gather(1, after)
-    weight = (time - before).clamp(min=0).to(x.dtype) / (after - before).clamp(min=1).to(x.dtype)
+    # Outside of the observed frames before and after are one and the same: there any weight will do.
+    weight = (time - before).to(x.dtype) / (after - before).clamp(min=1).to(x.dtype)
     start, end = (x.gather(1, at[..., None].expand(-1, -1, -1, c)) for at in (before, after))
-    return start + weight.clamp(max=1)[..., None] * (end - start)
+    return start + weight[..., None] * (end - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,9 @@ _LARGEST_TILE = 32  # frames; beyond, the transforms cost more than is saved in 
 
 
 class Algorithm(NamedTuple):
-    r"""A bilinear algorithm for the correlation :math:`y_s = \sum_j w_j x_{s+j}`: ``y = back @ ((into @ x) * (kernel @ w))``.
+    r"""A bilinear algorithm for the correlation :math:`y_s = \sum_j w_j x_{s+j}`.
+
+    It is ``y = back @ ((into @ x) * (kernel @ w))``.
 
     Shapes:
         into: ``[R, L]`` with ``L = S + K - 1`` input frames for S output frames.
@@ -112,7 +114,7 @@ class Tiling(NamedTuple):
                 continue
             begin = first - self.before  # the frame of the matrix's first column
             read = slice(max(begin, 0), min(begin + self.tile + self.taps - 1, frames))
-            rows = slice(kept[0] * self.stride - first, None if end - first == self.tile else end - first, self.stride)
+            rows = slice(kept[0] * self.stride - first, end - first, self.stride)
             yield _Part(read, slice(kept[0], kept[-1] + 1), slice(read.start - begin, read.stop - begin), rows)
 
 
@@ -162,7 +164,7 @@ class _Correlation(torch.autograd.Function):
         tiling: Tiling = ctx.tiling
         t, m, c_in = x.shape
         c_out, _, taps, _ = weight.shape
-        into, kernel, back = _matrices(tiling.tile, taps, x.device, x.dtype)
+        into, _, back = _matrices(tiling.tile, taps, x.device, x.dtype)
         flat, grad = x.reshape(t, m * c_in), grad.to(x.dtype).reshape(-1, m * c_out)
         grad_x = torch.zeros_like(flat) if ctx.needs_input_grad[0] else None
         grad_spectrum = weight.new_zeros(len(into), c_in, c_out) if ctx.needs_input_grad[1] else None
@@ -222,8 +224,7 @@ class FrequencyConv(TemporalConv):
     ) -> None:
         super().__init__(in_channels, out_channels, kernel, stride, causal=causal)
         self.taps, self.padding, self.time_major = kernel, kernel - 1 if causal else kernel // 2, time_major
-        self._spectra: dict[int, Tensor] = {}
-        self._spectra_of: tuple[Any, ...] = ()
+        self._kept: tuple[Tensor, tuple[object, ...], dict[int, Tensor]] | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Convolve."""
@@ -246,8 +247,22 @@ class FrequencyConv(TemporalConv):
         return y if self.time_major else y.transpose(0, 1).contiguous()
 
     def _spectrum(self, tile: int, dtype: torch.dtype) -> Tensor:
-        """The transformed weight, kept as long as the weight is not touched."""
-        weight = self.conv.weight
-        of = (weight, weight._version, weight.data_ptr(), dtype)
-        if len(self._spectra_of) != len(of) or any(a is not b and a != b for a, b in zip(...)):
-            ...
+        """The transformed weight, kept until the weight is changed or the module is switched to training and back."""
+        weight = cast(Tensor, self.conv.weight)
+        if weight.is_inference():  # such a tensor doesn't tell when it is changed
+            return transformed(weight, tile).to(dtype)
+        now = (weight._version, weight.data_ptr(), dtype)
+        if self._kept is None or self._kept[0] is not weight or self._kept[1] != now:
+            self._kept = (weight, now, {})
+        spectra = self._kept[2]
+        if tile not in spectra:
+            spectra[tile] = transformed(weight, tile).to(dtype)
+        return spectra[tile]
+
+    def train(self, mode: bool = True) -> FrequencyConv:
+        """Switch the mode, and forget what was computed from the weight."""
+        self._kept = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}  # a copy and a pickle need no transformed weights

@@ -15,8 +15,8 @@ class GraphConv(nn.Module):
 
     .. math:: y_{ti} = \sum_k \sum_j (A_k \odot M_k)_{ij} \, x_{tj} W_k + b
 
-    The two products commute; the graph product comes first when ``C_in < C_out`` and the channel product first
-    otherwise, whichever is cheaper. Both orders are dense: at the size of a body a sparse scatter can't win.
+    The two products commute; the graph product comes first unless ``C_in > C_out``, whichever is cheaper. Both orders
+    are dense: at the size of a body a sparse scatter can't win.
 
     Args:
         in_channels: ``C_in``.
@@ -49,7 +49,7 @@ class GraphConv(nn.Module):
         k = adjacency.shape[0]
         adjacency = adjacency.to(x.dtype)
         frames = x.reshape(n * t, v, c)
-        if self.in_channels < self.out_channels:
+        if self.in_channels <= self.out_channels:
             # joint-major rows, so that the K gathered copies of a joint lie side by side as its channels
             mixing = adjacency.permute(1, 0, 2).reshape(v * k, v)
             gathered = torch.bmm(mixing.expand(n * t, -1, -1), frames).view(n, t, v, k * c)
@@ -58,5 +58,6 @@ class GraphConv(nn.Module):
         weight = self.weight.reshape(k * self.out_channels, c)
         mapped = pointwise(x, weight, None).reshape(n * t, v * k, self.out_channels)
         mixing = adjacency.permute(1, 2, 0).reshape(v, v * k)
-        y = torch.matmul(mixing, mapped).view(n, t, v, self.out_channels)
+        # bmm with an expanded matrix: matmul would fold the frames into its rows, which costs copies there and back
+        y = torch.bmm(mixing.expand(n * t, -1, -1), mapped).view(n, t, v, self.out_channels)
         return y + self.bias.to(y.dtype)  # under autocast a float32 bias would carry all that follows to float32

@@ -133,7 +133,7 @@ def _use_matrices(conv: nn.Module, late: bool) -> bool:
     found = False
     for module in list(conv.modules()):
         if isinstance(module, MessagePassing):
-            linear = getattr(module, "lin", None)
+            linear: Any = getattr(module, "lin", None)
             widens = type(linear) is Linear and linear.bias is None and linear.in_channels < linear.out_channels
             if late and widens:
                 linear.__class__ = _Late  # the same parameters under the same names
@@ -196,8 +196,8 @@ class _Probe:
         for module in self.conv.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 raise ValueError(
-                    f"the convolution holds a {type(module).__name__}, whose moments would count masked joints and other "
-                    "sequences; choose another norm, or none: the block around the convolution normalises"
+                    f"the convolution holds a {type(module).__name__}, whose moments would count masked joints and "
+                    "other sequences; choose another norm, or none: the block around the convolution normalises"
                 )
         before = _kept_tensors(self.conv)
         try:
@@ -212,17 +212,18 @@ class _Probe:
                 f"the convolution gives {shape} for {3 * self.joints} nodes; it must be {[3 * self.joints, self.width]}"
             )
         if not y.isfinite().all():
-            raise ValueError(f"the convolution gives values that aren't finite for random input of the graph")
+            raise ValueError("the convolution gives values that aren't finite for random input of the graph")
         train = copy.deepcopy(self.conv).train()
         for conv, whole in ((self.conv, y), (train, self._run(train, seed=0))):
             if conv is train and not torch.equal(whole, self._run(train, seed=1)):
                 continue  # drop-out hides the difference that is looked for
             alone = torch.cat([_disjoint(conv, frame[None], self.edges) for frame in self.x])
             if not _close(alone, whole):
-                raise ValueError(f"the convolution mixes the graphs of a batch: one alone gives something else")
+                raise ValueError("the convolution mixes the graphs of a batch: one alone gives something else")
         if kept := sorted({*_kept_tensors(self.conv), *_kept_tensors(train)} - before):
             raise ValueError(
-                f"the convolution keeps tensors of a batch in {kept}; the next batch has others (no cached=True, please)"
+                f"the convolution keeps tensors of one batch for the next in {kept}; leave out cached=True if that is "
+                "why"
             )
         return y
 

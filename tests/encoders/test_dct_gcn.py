@@ -123,6 +123,16 @@ def test_a_gap_in_a_straight_movement_changes_nothing() -> None:
     torch.testing.assert_close(net(x, mask)[mask], net(x)[mask], rtol=0, atol=1e-12)
 
 
+def test_a_clip_with_nothing_observed_gives_no_moments() -> None:
+    x, mask = random_motion(9, 6, 2, batch=4)
+    mask[2] = False
+    rest = torch.tensor([0, 1, 3])
+    net, twin = perturbed().train(), perturbed().train()
+    expected, y = twin(x[rest].double(), mask[rest]), net(x.double(), mask)
+    torch.testing.assert_close(y[rest], expected, rtol=0, atol=1e-11)
+    torch.testing.assert_close(dict(net.named_buffers()), dict(twin.named_buffers()), rtol=0, atol=1e-11)
+
+
 def test_one_clip_trains() -> None:
     net = perturbed().train()
     loss = (net(torch.randn(1, 9, 6, 2).double()) * torch.randn(4)).sum()

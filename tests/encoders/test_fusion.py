@@ -249,14 +249,18 @@ class FusionContract:
             program = torch.export.export(encoder, clip, dynamic_shapes=(shapes,) * len(clip))
             others = [
                 motion(encoder, frames, batch, seed=5)[: 1 + masked]
-                for batch, frames in ((1, {"pose": 20, "imu": 15, "extra": 31}), (2, dict.fromkeys(FRAMES, 12)))
+                for batch, frames in (
+                    (1, {"pose": 21, "imu": 15, "extra": 31}),
+                    (2, dict.fromkeys(FRAMES, 12)),
+                    (1, dict.fromkeys(FRAMES, 1)),
+                )
             ]
-            for other in others:
+            for other in others[:2]:  # a single frame is ruled out by the program's own checks, but not in ONNX
                 torch.testing.assert_close(program.module()(*other), encoder(*other), rtol=0, atol=1e-4)
         if self.export_onnx:  # which divides negative numbers otherwise than Python
             pytest.importorskip("onnxruntime")
             pytest.importorskip("onnxscript")
-            model = torch.onnx.export(program, dynamo=True, verbose=False)
+            model = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False)
             assert model is not None
             for other in others:
                 torch.testing.assert_close(model(*other)[0], encoder(*other), rtol=0, atol=1e-4)
