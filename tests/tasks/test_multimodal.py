@@ -109,7 +109,7 @@ def test_learns_from_both_and_comes_back_from_a_checkpoint(make: Any, store: Pat
     data = data_of(store, incomplete=True)
     task = task_of(make())
     assert task.modality == "pose" and task.modalities == ("pose", "imu")
-    trainer = trainer_of(15, tmp_path)
+    trainer = trainer_of(28, tmp_path)
     trainer.fit(task, datamodule=data)
     # Neither modality alone tells more than two of the four classes from the other two.
     assert trainer.callback_metrics["val/move/accuracy"] > 0.8
