@@ -161,7 +161,6 @@ def test_predictions_for_validation_are_those_of_the_tested_weights(config: Path
     assert np.allclose(table.filter(regex=r"^p\[").to_numpy(), torch.cat(parts), atol=1e-5)
 
 
-
 def test_same_seed_same_bits(unbroken: Path, config: Path, store: Path, tmp_path: Path) -> None:
     main(arguments(config, store, tmp_path, "two", "--seed_everything", "3"))
     assert (tmp_path / "two/predictions.csv").read_bytes() == (unbroken / "predictions.csv").read_bytes()

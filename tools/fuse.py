@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 
 from graphnets.callbacks.record import git_commit, versions
 from graphnets.data.files import atomic_path, write_text
@@ -147,24 +147,17 @@ def best_shares(tables: list[pd.DataFrame]) -> np.ndarray:
     Raises:
         ValueError: No recording has a label.
     """
-    labelled = tables[0][tables[0]["true"].notna()]
-    if labelled.empty:
+    truth = [(row, label) for row, label in enumerate(tables[0]["true"].to_list()) if isinstance(label, str)]
+    if not truth:
         raise ValueError("weights can't be chosen on validation: none of its recordings has a label")
-    likelihood = np.stack(
-        [[table.at[row, f"p[{label}]"] for row, label in labelled["true"].items()] for table in tables], axis=1
-    )
+    likelihood = np.array([[table[f"p[{label}]"].to_numpy(float)[row] for table in tables] for row, label in truth])
 
     def cross_entropy(shares: np.ndarray) -> float:
         return float(-np.log(np.maximum(likelihood @ shares, 1e-12)).mean())
 
     n = len(tables)
-    found = minimize(
-        cross_entropy,
-        np.full(n, 1 / n),
-        method="SLSQP",
-        bounds=[(0, 1)] * n,
-        constraints={"type": "eq", "fun": lambda shares: shares.sum() - 1},
-    )
+    whole = LinearConstraint(np.ones((1, n)), 1, 1)
+    found = minimize(cross_entropy, np.full(n, 1 / n), method="SLSQP", bounds=[(0, 1)] * n, constraints=whole)
     shares = np.clip(found.x, 0, 1).round(4)
     return shares / shares.sum()
 

@@ -103,7 +103,8 @@ def measure(tasks: dict[str, dict[str, Any]], timed: Sequence[str], rounds: int)
 def summarise(results: dict[str, dict[str, Any]], tasks: dict[str, dict[str, Any]], by: str) -> None:
     """Add to every row, for every task, the median time and the medians of the ratios to two rows in the same round.
 
-    ``ratio`` is to the textbook as people run it, ``ratio_same`` to the textbook with this row's settings and precision.
+    ``ratio`` is to the textbook as people run it, ``ratio_same`` to the textbook with the settings and precision of
+    this row.
     """
     for name, row in results.items():
         peer = next(p for p, t in tasks.items() if t["spec"] is None and _alike(t, tasks[name]))

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from graphnets.encoders import STGCN, Encoder
-from graphnets.nn.fold import fold
+from graphnets.nn import fold_norms
 from graphnets.runtime import fast_matmul, keep_freed_memory
 from graphnets.spec import from_spec
 from tools.textbook import Textbook
@@ -47,7 +47,7 @@ class Contestant:
         if task["spec"] is None:
             net = Textbook(net)
         elif task["fold"]:
-            net = fold(net)
+            net = fold_norms(net)
         self.parameters = sum(p.numel() for p in net.parameters())
         self.trains = not task["fold"]
         clips = torch.randn(task["batch"], task["frames"], v, task["channels"])

@@ -35,6 +35,9 @@ class BlockEncoder(Encoder):
                     self.chain(block, widths=(64, 128), strides=(1, 2))
     """
 
+    time_major: bool = False
+    """Whether the blocks take and give ``[T, N, V, C]``, as those with a :class:`graphnets.nn.FrequencyConv` do."""
+
     def chain(self, make: MakeBlock, widths: Sequence[int], strides: Sequence[int]) -> None:
         """Make the blocks, and with them ``out_channels`` and ``time_stride``.
 
@@ -67,6 +70,8 @@ class BlockEncoder(Encoder):
         """See :meth:`Encoder.forward`."""
         self.check(x, mask)
         x = self.norm(x, mask)
+        if self.time_major:
+            x, mask = x.transpose(0, 1).contiguous(), None if mask is None else mask.transpose(0, 1)
         for block in self.blocks:
             x, mask = block(x, mask)
-        return x
+        return x.transpose(0, 1).contiguous() if self.time_major else x

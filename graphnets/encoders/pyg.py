@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import inspect
@@ -213,9 +214,7 @@ def _width_of(conv: nn.Module, in_channels: int, edges: Tensor, joints: int) -> 
     """Channels it puts out, or 0 if it doesn't run: :class:`PyGConv` then says why."""
     with torch.no_grad():
         try:
-            y = conv.eval()(torch.zeros(joints, in_channels), edges)
+            y = copy.deepcopy(conv).eval()(torch.zeros(joints, in_channels), edges)
         except Exception:
             return 0
-        finally:
-            conv.train()
     return int(y.shape[-1]) if isinstance(y, Tensor) else 0

@@ -19,7 +19,8 @@ class Block(nn.Module):
     Args:
         spatial: ``(x, mask) -> [N, T, V, C_out]`` with attributes ``in_channels`` and ``out_channels``, not normalised.
         temporal: ``(x, mask) -> [N, ceil(T / stride), V, C_out]`` with an attribute ``stride``; it must blank what is
-            masked before it reads it.
+            masked before it reads it. If it has an attribute ``time_major`` that is True, all that comes and goes is
+            ``[T, N, ...]`` (spatial operators see no difference: their frames are independent).
         residual: Add the input to the output; it goes through a strided linear map with a norm where widths or lengths
             differ.
         spatial_residual: Add the input to what the spatial operator gives, likewise.
@@ -46,14 +47,15 @@ class Block(nn.Module):
         before, width, self.stride = _size(spatial.in_channels), _size(spatial.out_channels), _size(temporal.stride)
         self.spatial, self.spatial_norm = spatial, MaskedBatchNorm(width)
         self.temporal, self.temporal_norm = temporal, MaskedBatchNorm(width) if temporal_norm else None
+        self.time_major = bool(getattr(temporal, "time_major", False))
         self.attention = attention
         self.dropout = nn.Dropout(dropout)
         self.spatial_shortcut = Shortcut(before, width, 1) if spatial_residual else None
-        self.shortcut = Shortcut(before, width, self.stride) if residual else None
+        self.shortcut = Shortcut(before, width, self.stride, self.time_major) if residual else None
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Values and mask of the block's output."""
-        after = stride_mask(mask, self.stride)
+        after = stride_mask(mask, self.stride, self.time_major)
         h = self.spatial_norm(self.spatial(x, mask), mask)
         if self.spatial_shortcut is not None:
             h = h + self.spatial_shortcut(x, mask)
@@ -74,19 +76,23 @@ class Shortcut(nn.Module):
         in_channels: ``C_in``.
         out_channels: ``C_out``.
         stride: Keep every stride-th frame.
+        time_major: Frames are the first dimension.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, time_major: bool = False) -> None:
         super().__init__()
+        self.time_major, self.stride = time_major, stride
         self.linear: nn.Conv2d | None = None
         if in_channels != out_channels or stride != 1:
-            self.linear = nn.Conv2d(in_channels, out_channels, 1, (stride, 1))
+            self.linear = nn.Conv2d(in_channels, out_channels, 1, (1 if time_major else stride, 1))
             self.norm = MaskedBatchNorm(out_channels)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """``x [N, T, V, C_in]`` and the mask of the output -> ``[N, ceil(T / stride), V, C_out]``."""
         if self.linear is None:
             return x
+        if self.time_major:
+            x = x[:: self.stride]
         y: Tensor = self.norm(motion_layout(self.linear(conv_layout(x))), mask)
         return y
 

@@ -261,7 +261,8 @@ class FrequencyConv(TemporalConv):
 
     def train(self, mode: bool = True) -> FrequencyConv:
         """Switch the mode, and forget what was computed from the weight."""
-        self._kept = None
+        if mode != self.training:
+            self._kept = None
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, Any]:

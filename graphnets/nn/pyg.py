@@ -199,13 +199,18 @@ class _Probe:
                     f"the convolution holds a {type(module).__name__}, whose moments would count masked joints and "
                     "other sequences; choose another norm, or none: the block around the convolution normalises"
                 )
-        before = _kept_tensors(self.conv)
+        train, before = copy.deepcopy(self.conv).train(), _kept_tensors(self.conv)
         try:
-            y = _disjoint(self.conv, self.x, self.edges)
+            y, learning = _disjoint(self.conv, self.x, self.edges), self._run(train, seed=0)
         except Exception as error:
             raise ValueError(
                 f"the convolution can't convolve node features over edge_index alone: {type(error).__name__}: {error}"
             ) from error
+        if kept := sorted({*_kept_tensors(self.conv), *_kept_tensors(train)} - before):
+            raise ValueError(
+                f"the convolution keeps tensors of one batch for the next in {kept}; leave out cached=True if that is "
+                "why"
+            )
         shape = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
         if shape != [3 * self.joints, self.width]:
             raise ValueError(
@@ -213,18 +218,12 @@ class _Probe:
             )
         if not y.isfinite().all():
             raise ValueError("the convolution gives values that aren't finite for random input of the graph")
-        train = copy.deepcopy(self.conv).train()
-        for conv, whole in ((self.conv, y), (train, self._run(train, seed=0))):
+        for conv, whole in ((self.conv, y), (train, learning)):
             if conv is train and not torch.equal(whole, self._run(train, seed=1)):
                 continue  # drop-out hides the difference that is looked for
             alone = torch.cat([_disjoint(conv, frame[None], self.edges) for frame in self.x])
             if not _close(alone, whole):
                 raise ValueError("the convolution mixes the graphs of a batch: one alone gives something else")
-        if kept := sorted({*_kept_tensors(self.conv), *_kept_tensors(train)} - before):
-            raise ValueError(
-                f"the convolution keeps tensors of one batch for the next in {kept}; leave out cached=True if that is "
-                "why"
-            )
         return y
 
     def _run(self, conv: nn.Module, seed: int) -> Tensor:

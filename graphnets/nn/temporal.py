@@ -70,6 +70,8 @@ class TemporalConv(nn.Module):
         return motion_layout(self.conv(conv_layout(x)))
 
 
-def stride_mask(mask: Tensor | None, stride: int) -> Tensor | None:
-    """The mask of what a strided temporal convolution puts out."""
-    return mask if mask is None or stride == 1 else mask[:, ::stride]
+def stride_mask(mask: Tensor | None, stride: int, time_major: bool = False) -> Tensor | None:
+    """The mask of what a strided temporal convolution puts out; frames are the first dimension if ``time_major``."""
+    if mask is None or stride == 1:
+        return mask
+    return mask[::stride] if time_major else mask[:, ::stride]
