@@ -166,4 +166,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}
         rows = {name: {"task": tasks[name], **row} for name, row in results.items()}
         write_text(options.json, json.dumps({**where, "rows": rows}, indent=1) + "\n")
+        make_console().print(f"wrote {options.json}", soft_wrap=True)
     return 0

@@ -31,6 +31,13 @@ class TestCausal(EncoderContract):
         return STGCN(skeleton, in_channels, widths=(8, 6), strides=(1, 2), kernel=5, causal=True)
 
 
+class TestFrequency(EncoderContract):
+    test_export = None  # type: ignore[assignment]  # takes seconds, and what is exported is TestLight's network
+
+    def make(self, skeleton: Skeleton, in_channels: int) -> Encoder:
+        return STGCN(skeleton, in_channels, widths=(8, 6), strides=(1, 2), kernel=3, dropout=0.2, frequency=True)
+
+
 class TestSeparable(EncoderContract):
     test_export = None  # type: ignore[assignment]  # takes seconds; only the temporal convolution differs
 
