@@ -3,7 +3,8 @@
 Segment lengths are fractions of stature from de Leva, "Adjustments to Zatsiorsky-Seluyanov's segment inertia
 parameters", J. Biomech. 29(9), 1996, table 4 (lengths over the mean statures 1.735 m and 1.741 m); ankle height from
 Drillis & Contini, "Body segment parameters", 1966; the distance of the hip joints from Bell, Pedersen & Brand,
-J. Biomech. 23(6), 1990. How far the shoulder joint lies from the neck and the toes from the ankle are our estimates.
+J. Biomech. 23(6), 1990. How far the shoulder joint lies from the neck and the toes from the ankle are our estimates, and
+so is the spread of the body mass index.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ PROPORTIONS: dict[str, tuple[float, float]] = {
 TOE_HEIGHT = 0.010  # of the ball of the foot above the floor, fraction of stature
 LOWER_TRUNK = 0.40  # share of the trunk below the spine joint
 STATURE = ((1.65, 0.06), (1.78, 0.065))  # metres: mean and spread, female and male
+BMI = (23.5, 25.0)  # kg / m^2: median, female and male; the spread is 13 % of it
 TRAITS = ("tempo", "flexibility", "stance", "strength")
 
 
 @dataclass(frozen=True)
 class Body:
-    """Segment lengths in metres of one or of ``R`` people.
+    """Segment lengths in metres, body mass in kg and sex (0 female, 1 male, or between) of one or of ``R`` people.
 
     Shapes: ``[R, 1]`` for what lies in the middle, ``[R, 1, 2]`` (left, right) for the limbs; ``R = 1`` broadcasts.
     """
@@ -59,6 +61,8 @@ class Body:
     shank: Array
     ankle: Array
     forefoot: Array
+    mass: Array
+    male: Array
 
     @property
     def toe_height(self) -> Array:
@@ -92,7 +96,7 @@ class Person:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Person:
-        """Draw a person: stature, sex-like proportions, their variation (2 %) and asymmetry (0.3 %), and traits."""
+        """Draw a person: stature, sex-like proportions, their variation (2 %) and asymmetry (0.3 %), traits, mass."""
         sex = int(rng.integers(2))
         male = float(sex + (0.5 - sex) * 0.4 * rng.random())
         mean, spread = STATURE[sex]
@@ -103,8 +107,16 @@ class Person:
         lengths = {name: np.reshape(length, (1, 1)) for name, length in varied.items()}
         for name in paired:
             lengths[name] = varied[name] * (1.0 + 0.003 * truncated(rng, (1, 1, 1)) * LEFT_RIGHT)
-        body = Body(height=np.full((1, 1), height), **lengths)
-        return cls(body, male, dict(zip(TRAITS, map(float, truncated(rng, (len(TRAITS),))), strict=True)))
+        traits = dict(zip(TRAITS, map(float, truncated(rng, (len(TRAITS),))), strict=True))
+        # Drawn last, so that what people were before they had a mass stays as it was.
+        bmi = BMI[sex] * float(np.exp(0.13 * truncated(rng, ())))
+        weight = {"mass": np.full((1, 1), bmi * height**2), "male": np.full((1, 1), male)}
+        return cls(Body(height=np.full((1, 1), height), **lengths, **weight), male, traits)
+
+    @property
+    def mass(self) -> float:
+        """Body mass in kg."""
+        return float(self.body.mass[0, 0])
 
 
 def truncated(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

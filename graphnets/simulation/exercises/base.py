@@ -102,6 +102,8 @@ class Exercise(ABC):
         name: As in the labels.
         title: For people.
         focus: Height at which a camera aims, fraction of stature.
+        away: How much farther than usual a camera stands, metres.
+        endless: Whether the movement goes on after the duration; else the person stands still.
         own: Controls of this exercise; ``duration`` in seconds is among them.
         mistakes: By name.
     """
@@ -109,6 +111,8 @@ class Exercise(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     focus: ClassVar[float] = 0.5
+    away: ClassVar[float] = 0.0
+    endless: ClassVar[bool] = False
     own: ClassVar[dict[str, Control]]
     mistakes: ClassVar[dict[str, Mistake]]
 
@@ -172,12 +176,26 @@ class Exercise(ABC):
         Returns:
             Positions by joint name.
         """
-        joints = self.move(
-            body, controls, np.minimum(time, controls["duration"]), self._noise(body, controls, time, waves)
-        )
+        until = time if self.endless else np.minimum(time, controls["duration"])
+        joints = self.move(body, controls, until, self._noise(body, controls, time, waves))
         turn = rotation(twist=controls["heading"])
         start = vector(controls["start_x"], 0.0, controls["start_z"])
         return {name: rotate(turn, x) + start for name, x in joints.items()}
+
+    def contacts(self, body: Body, controls: Controls, time: Array) -> dict[str, Array]:
+        """What the body rests on: activations between 0 (off) and 1 (fully loadable), smooth in time.
+
+        Both feet, unless an exercise says otherwise. The names are those of ``graphnets.simulation.contact.CONTACTS``.
+
+        Args:
+            body: Segment lengths of ``R`` people, or of one.
+            controls: Values, each ``[R, 1]``.
+            time: Seconds since the start of the repetition, ``[R, F]``.
+
+        Returns:
+            Activation by name of the contact, ``[R, F]``.
+        """
+        return {name: np.ones(time.shape) for name in ("left_foot", "right_foot")}
 
     @abstractmethod
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:
@@ -186,7 +204,7 @@ class Exercise(ABC):
         Args:
             body: Segment lengths.
             c: Controls, ``[R, 1]`` each.
-            time: Seconds, ``[R, F]``, not past the duration.
+            time: Seconds, ``[R, F]``, not past the duration unless the exercise is endless.
             noise: Smooth noise by channel in radians and metres: ``[R, F]``, or ``[R, F, 2]`` for paired ones.
         """
 

@@ -16,6 +16,8 @@ LANDING = 0.11
 """Seconds from touch-down to the deepest point, and from the deepest point before a jump to take-off."""
 RECOVERY = 0.30
 """Seconds from standing to the deepest point before a jump, and back after landing."""
+UNLOADING = 0.03
+"""Seconds in which the feet lose their load before take-off, and gain it after landing."""
 
 
 class JumpingJack(Exercise):
@@ -47,8 +49,7 @@ class JumpingJack(Exercise):
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:
         """See :meth:`Exercise.move`."""
         d = c["duration"]
-        first, last = 0.03 * d + RECOVERY + LANDING, 0.97 * d - RECOVERY - LANDING
-        off = (first, first + c["flight"], last - c["flight"], last)  # take-off, landing, twice
+        off = self._flights(c)
         ankles, toes = self._feet(body, c, time, off)
         thigh, shank = shortest(body.thigh, body.shank)
         height = self._height(body, c, time, off, thigh, shank)
@@ -67,6 +68,20 @@ class JumpingJack(Exercise):
         bend = both(c["elbow"] + c["bend"] * high) + noise["elbow"]
         arms = swing_arm(body, frame.shoulders, raised, both(c["plane"]) + noise["plane"], bend)
         return assemble(body, frame, ankles, toes, pointing(both(c["toe_out"]) + np.zeros(2)), arms)
+
+    def contacts(self, body: Body, controls: Controls, time: Array) -> dict[str, Array]:
+        """Both feet, off in flight; within 30 ms of take-off and landing they lose and gain their load."""
+        off = self._flights(controls)
+        knots = [t + d for t, d in zip(off, (-UNLOADING, UNLOADING, -UNLOADING, UNLOADING), strict=True)]
+        knots = [knots[0], off[0], off[1], knots[1], knots[2], off[2], off[3], knots[3]]
+        on = quintic(np.minimum(time, controls["duration"]), knots, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0])
+        return {"left_foot": on, "right_foot": on}
+
+    def _flights(self, c: Controls) -> tuple[Array, ...]:
+        """Take-off and landing, twice, in seconds, ``[R, 1]``."""
+        d = c["duration"]
+        first, last = 0.03 * d + RECOVERY + LANDING, 0.97 * d - RECOVERY - LANDING
+        return first, first + c["flight"], last - c["flight"], last
 
     def _standing(self, body: Body, half_stance: Array, c: Controls, thigh: Array, shank: Array) -> Array:
         """Height of the pelvis over feet ``2 * half_stance`` apart, ``[R, 1]``."""

@@ -84,6 +84,13 @@ class Lunge(Exercise):
         hint = pointing(both(c["toe_out"]) + 0.0 * pitch) - vector(0.0, 0.3 * np.sin(pitch), 0.0)
         return assemble(body, frame, ankles, toes, hint, arms)
 
+    def contacts(self, body: Body, controls: Controls, time: Array) -> dict[str, Array]:
+        """The rear foot; the leading one while it is not in the air."""
+        u = np.minimum(time / controls["duration"], 1.0)
+        left = np.where(controls["leads_left"] > 0.5, 1.0, 0.0)
+        down = quintic(u, [0.02, 0.06, 0.35, 0.41, 0.59, 0.65, 0.94, 0.98], [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0])
+        return {"left_foot": 1.0 - left * (1.0 - down), "right_foot": 1.0 - (1.0 - left) * (1.0 - down)}
+
     def _feet(self, body: Body, c: Controls, u: Array, lead: Array) -> tuple[Array, Array, Array]:
         """Ankles and toes ``[R, F, 2, 3]``, and the rise of the heels ``[R, F, 2]``."""
         _, stand = standing_feet(body, c["stance"], c["toe_out"])

@@ -82,6 +82,10 @@ class PushUp(Exercise):
         arms = (elbows, wrists, np.broadcast_to(hands, wrists.shape))
         return assemble(body, frame, ankles, toes, np.array([0.0, -1.0, 0.0]), arms)
 
+    def contacts(self, body: Body, controls: Controls, time: Array) -> dict[str, Array]:
+        """Hands and feet, all the time."""
+        return {name: np.ones(time.shape) for name in ("left_foot", "right_foot", "left_hand", "right_hand")}
+
     def _feet(self, body: Body, c: Controls) -> tuple[Array, Array]:
         """Ankles above toes that stand on the floor, ``[R, 1, 2, 3]``."""
         toes = vector(LEFT_RIGHT * both(c["feet"]), both(body.toe_height), both(-0.42 * body.height))

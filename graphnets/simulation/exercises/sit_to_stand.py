@@ -83,6 +83,13 @@ class SitToStand(Exercise):
         )
         return assemble(body, frame, ankles, toes, hint, self._arms(body, frame, knees, push))
 
+    def contacts(self, body: Body, controls: Controls, time: Array) -> dict[str, Array]:
+        """Both feet; the seat until the hips leave it, and again when they are back."""
+        u = np.minimum(time / controls["duration"], 1.0)
+        off, back = controls["rise"], 1.02 - controls["rise"]  # when the hips begin and end to travel
+        seat = quintic(u, [off - 0.05, off + 0.05, back - 0.05, back + 0.05], [1.0, 0.0, 0.0, 1.0])
+        return super().contacts(body, controls, time) | {"pelvis": seat}
+
     def _arms(self, body: Body, frame: Frame, knees: Array, push: Array) -> tuple[Array, Array, Array]:
         """Wrists crossed in front of the chest, drawn to the thighs by ``push [R, F]``."""
         size = body.height[..., None]

@@ -1,0 +1,137 @@
+"""How several contacts share what the body needs, and where the force acts under each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphnets.simulation.body import Body
+from graphnets.simulation.chain import INDEX, Kinematics
+from graphnets.simulation.dynamics import Wrench
+from graphnets.simulation.kinematics import Array, dot, vector
+from graphnets.simulation.quaternion import cross
+from graphnets.simulation.segments import FOREFOOT, HEEL
+
+CONTACTS: dict[str, str] = {
+    "left_foot": "left_foot",
+    "right_foot": "right_foot",
+    "left_hand": "left_hand",
+    "right_hand": "right_hand",
+    "pelvis": "pelvis",
+    "back": "thorax",
+}
+"""What may rest on something, and the link that it loads. Feet and hands are taken to rest on the floor, y = 0."""
+REACH = 0.06
+"""Metres: a free moment costs what this lever arm would make of it as a force; about half a foot's width to length."""
+FIRM = 20.0
+"""Newtons of vertical force above which there is a centre of pressure."""
+
+
+def contact_point(name: str, motion: Kinematics, body: Body) -> Array:
+    """Where a contact's force acts if nothing asks for more, ``[R, T, 3]``.
+
+    A foot: on the floor under its middle, moving to the ball as the heel rises. A hand: on the floor under the palm. The
+    pelvis: at the sit bones. The back: behind the middle of the chest. The depths are our estimates.
+
+    Args:
+        name: One of :data:`CONTACTS`.
+        motion: Of the chain.
+        body: Whose it is.
+
+    Raises:
+        ValueError: There is no such contact.
+    """
+    if name not in CONTACTS:
+        raise ValueError(f"there is no contact {name!r}; allowed are {', '.join(CONTACTS)}")
+    i = INDEX[CONTACTS[name]]
+    origin, tip = motion.position[:, :, i], motion.tip[:, :, i]
+    if name.endswith("foot"):
+        # The middle of a flat foot lies between heel and toes; the ball is the tip.
+        flat = (0.5 - HEEL) / FOREFOOT
+        lift = (origin[..., 1] - tip[..., 1]) - (body.ankle - body.toe_height)
+        share = 1.0 + (flat - 1.0) / (1.0 + (np.maximum(lift, 0.0) / 0.02) ** 2)
+        point = origin + share[..., None] * (tip - origin)
+        return vector(point[..., 0], 0.0, point[..., 2])
+    if name.endswith("hand"):
+        point = 0.5 * (origin + tip)
+        return vector(point[..., 0], 0.0, point[..., 2])
+    local = (0.0, -0.045, -0.02) if name == "pelvis" else (0.0, 0.1, -0.06)
+    rotation = motion.rotation[:, :, i]
+    return origin + sum(rotation[..., k] * (local[k] * body.height)[..., None] for k in range(3))
+
+
+def support(activations: Array) -> Array:
+    """Share of the needed wrench that contacts can bear: ``1 - prod(1 - a)``, 1 if any is fully active.
+
+    Args:
+        activations: ``[..., K]``.
+    """
+    share: Array = 1.0 - np.prod(1.0 - activations, axis=-1)
+    return share
+
+
+def distribute(needed: Wrench, points: Array, activations: Array, reach: float = REACH) -> tuple[Array, Array]:
+    """Share a wrench among contacts: the least squares of forces and free moments, weighted by activation.
+
+    Minimises ``sum_k (|f_k|^2 + |n_k|^2 / reach^2) / a_k`` subject to ``sum f_k = s F`` and
+    ``sum (n_k + p_k x f_k) = s M``, ``s`` being :func:`support`. With ``r_k`` from the weighted mean of the points and
+    ``M'`` the moment about it, the solution is
+
+        mu = (sum a_k (reach^2 + |r_k|^2 - r_k r_k^T))^-1 s M',  f_k = a_k (s F / sum a + mu x r_k),  n_k = a_k reach^2 mu.
+
+    This rule is a choice: how people share a load between two feet is not determined by mechanics. Contacts may pull
+    if the body is out of balance.
+
+    Args:
+        needed: ``[R, T, 3]`` each.
+        points: Of the contacts, ``[R, T, K, 3]``.
+        activations: 0 to 1, ``[R, T, K]``.
+        reach: Metres, above 0.
+
+    Returns:
+        Forces and free moments about the points, ``[R, T, K, 3]`` each; zero where a contact is inactive.
+    """
+    share = support(activations)[..., None]
+    whole = activations.sum(-1, keepdims=True)
+    weight = (activations / np.where(whole > 0.0, whole, 1.0))[..., None]  # adds up to one
+    middle = (weight * points).sum(-2)
+    arm = points - middle[..., None, :]
+    moment = share * needed.about(middle)
+    spread = (weight[..., 0] * (reach**2 + dot(arm, arm))).sum(-1)
+    matrix = spread[..., None, None] * np.eye(3) - np.matmul((weight * arm).swapaxes(-1, -2), arm)
+    matrix += (whole[..., None] == 0.0) * np.eye(3)  # nothing is active: any regular matrix will do
+    mu = _solve(matrix, moment)[..., None, :]
+    return weight * ((share * needed.force)[..., None, :] + cross(mu, arm)), weight * reach**2 * mu
+
+
+def _solve(matrix: Array, vector: Array) -> Array:
+    """Solution of symmetric 3 x 3 systems by the adjugate; positive definite, so the determinant is positive."""
+    a, b, c = matrix[..., 0, :], matrix[..., 1, :], matrix[..., 2, :]
+    rows = (cross(b, c), cross(c, a), cross(a, b))
+    solved = np.stack([dot(row, vector) for row in rows], axis=-1)
+    return solved / dot(a, rows[0])[..., None]
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """Where a contact's force acts.
+
+    Attributes:
+        centre: Point of the contact's horizontal plane about which the moment is vertical, ``[..., 3]``; NaN where the
+            vertical force is below ``FIRM``.
+        twist: That vertical moment, N m, ``[...]``; zero there.
+    """
+
+    centre: Array
+    twist: Array
+
+
+def pressure(point: Array, force: Array, moment: Array) -> Pressure:
+    """Centre of pressure from a force and its moment about ``point``, ``[..., 3]`` each."""
+    firm = force[..., 1] > FIRM
+    up = np.where(firm, force[..., 1], np.nan)
+    x, z = moment[..., 2] / up, -moment[..., 0] / up
+    twist = moment[..., 1] - (z * force[..., 0] - x * force[..., 2])
+    return Pressure(point + vector(x, 0.0, z), np.where(firm, twist, 0.0))

@@ -1,0 +1,117 @@
+"""Inertial sensors worn on segments: specific force and angular rate in the sensor's frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from graphnets.simulation.chain import INDEX, Kinematics, apply, apply_back
+from graphnets.simulation.dynamics import GRAVITY
+from graphnets.simulation.kinematics import Array
+from graphnets.simulation.quaternion import cross
+from graphnets.simulation.segments import SEGMENTS
+
+
+@dataclass(frozen=True)
+class IMU:
+    """A sensor, how it sits, and how well it measures. The defaults of its errors are those of a usual MEMS part.
+
+    Attributes:
+        segment: One of ``SEGMENTS``.
+        position: From the segment's origin in its frame (x left, y up, z forward when standing), metres.
+        mounting: Rotation from the sensor's frame to the segment's, rows of a ``3 x 3`` matrix.
+        rate: Samples a second.
+        accelerometer_noise: Density, m/s^2/sqrt(Hz); a sample has this times ``sqrt(rate)``.
+        gyroscope_noise: Density, rad/s/sqrt(Hz).
+        accelerometer_bias: Standard deviation of a constant drawn for each repetition and axis, m/s^2.
+        gyroscope_bias: The same, rad/s.
+        accelerometer_range: Largest reading of an axis, m/s^2.
+        gyroscope_range: Largest reading of an axis, rad/s.
+
+    Raises:
+        ValueError: The segment is unknown, a number is negative, or the mounting is no rotation.
+    """
+
+    segment: str
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mounting: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    rate: float = 100.0
+    accelerometer_noise: float = 1.5e-3
+    gyroscope_noise: float = 1.5e-4
+    accelerometer_bias: float = 0.05
+    gyroscope_bias: float = 0.005
+    accelerometer_range: float = 156.96  # 16 g
+    gyroscope_range: float = 34.9  # 2000 degrees a second
+
+    def __post_init__(self) -> None:
+        if self.segment not in SEGMENTS:
+            raise ValueError(f"there is no segment {self.segment!r}; allowed are {', '.join(SEGMENTS)}")
+        turn = np.asarray(self.mounting)
+        if turn.shape != (3, 3) or np.abs(turn @ turn.T - np.eye(3)).max() > 1e-6 or np.linalg.det(turn) < 0:
+            raise ValueError(f"mounting is {self.mounting}; it must be a 3 x 3 rotation")
+        if self.rate <= 0 or min(self.accelerometer_range, self.gyroscope_range) <= 0 or min(self.errors) < 0:
+            raise ValueError(f"rate, ranges must be above 0 and noise, bias not below: {self}")
+
+    @property
+    def errors(self) -> tuple[float, float, float, float]:
+        """Noise densities and biases: accelerometer, gyroscope, accelerometer, gyroscope."""
+        return self.accelerometer_noise, self.gyroscope_noise, self.accelerometer_bias, self.gyroscope_bias
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What sensors of one rate read.
+
+    Attributes:
+        time: Seconds, ``[S]``.
+        accelerometer: Specific force ``a - g``, m/s^2, ``[R, S, K, 3]`` in the order of the sensors.
+        gyroscope: Angular rate, rad/s, ``[R, S, K, 3]``.
+    """
+
+    time: Array
+    accelerometer: Array
+    gyroscope: Array
+    sensors: tuple[IMU, ...] = field(default=())
+
+
+def ideal(motion: Kinematics, sensors: Sequence[IMU]) -> Readings:
+    """Readings without errors: ``f = R^T (a + alpha x r + omega x (omega x r) - g)`` and ``R^T omega``."""
+    at = [INDEX[s.segment] for s in sensors]
+    mounting, arm = np.array([s.mounting for s in sensors]), np.array([s.position for s in sensors])
+    rotation, omega, alpha = motion.rotation[:, :, at], motion.omega[:, :, at], motion.alpha[:, :, at]
+    lever = apply(rotation, arm)
+    push = motion.acceleration[:, :, at] + cross(alpha, lever) + cross(omega, cross(omega, lever)) - GRAVITY
+    force, rate = (apply_back(mounting, apply_back(rotation, v)) for v in (push, omega))
+    return Readings(motion.time, force, rate, tuple(sensors))
+
+
+def measure(motion: Kinematics, sensors: Sequence[IMU], sources: Sequence[np.random.Generator]) -> Readings:
+    """Readings with bias, white noise and clipping.
+
+    Args:
+        motion: Of the chain at the sensors' rate.
+        sensors: At least one; all of one rate.
+        sources: Of chance, one a repetition.
+
+    Returns:
+        The readings.
+
+    Raises:
+        ValueError: The sensors are none or of different rates.
+    """
+    if len({s.rate for s in sensors}) != 1:
+        raise ValueError(f"sensors must be of one rate, got {sorted({s.rate for s in sensors}) or 'none'}")
+    true = ideal(motion, sensors)
+    size = np.array([s.errors for s in sensors])  # [K, 4]
+    shape = true.accelerometer.shape[1:]
+    bias = np.stack([rng.standard_normal((2, *shape[1:])) for rng in sources], axis=1) * size.T[2:, None, :, None]
+    noise = np.stack([rng.standard_normal((2, *shape)) for rng in sources], axis=1)
+    noise *= np.sqrt(sensors[0].rate) * size.T[:2, None, None, :, None]
+    limit = np.array([(s.accelerometer_range, s.gyroscope_range) for s in sensors]).T[..., None]
+    read = [
+        np.clip(value + bias[i][:, None] + noise[i], -limit[i], limit[i])
+        for i, value in enumerate((true.accelerometer, true.gyroscope))
+    ]
+    return Readings(true.time, read[0], read[1], true.sensors)
