@@ -9,9 +9,10 @@ from graphnets.simulation.exercises.lunge import Lunge
 from graphnets.simulation.exercises.push_up import PushUp
 from graphnets.simulation.exercises.sit_to_stand import SitToStand
 from graphnets.simulation.exercises.squat import Squat
+from graphnets.simulation.exercises.walking import Walking
 
 EXERCISES: dict[str, Exercise] = {
-    e.name: e for e in (Squat(), Lunge(), SitToStand(), ArmRaise(), JumpingJack(), PushUp())
+    e.name: e for e in (Squat(), Lunge(), SitToStand(), ArmRaise(), JumpingJack(), PushUp(), Walking())
 }
 """All exercises by name."""
 
@@ -30,4 +31,5 @@ __all__ = [
     "PushUp",
     "SitToStand",
     "Squat",
+    "Walking",
 ]

@@ -1,0 +1,298 @@
+"""Walking on level ground at a steady speed: some cycles, cut anywhere."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from graphnets.simulation.body import LEFT_RIGHT, Body, swing_arm, trunk
+from graphnets.simulation.exercises import gait
+from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
+from graphnets.simulation.exercises.posture import assemble, both, pelvis_height, pointing
+from graphnets.simulation.kinematics import Array, quintic, rotation, smooth_min, span, vector
+
+STATURE = 1.72
+"""Metres; the walk ratio is that of a person so tall."""
+STEP = 0.76
+"""Step of the published curves, fraction of the leg from hip to ankle."""
+REACH = np.radians(178.2)
+"""Inner angle beyond which no knee straightens."""
+
+
+LONGEST = 0.87
+"""Longest step, fraction of the leg; who is faster steps more often."""
+STRETCHED = np.radians(177.5)
+"""Inner angle of the straightest knee but for the noise."""
+
+
+class Walking(Exercise):
+    """Feet roll over the floor from heel to toes without sliding; the legs follow published curves between them.
+
+    Step length and cadence share the speed by the walk ratio, step length over cadence, which hardly depends on speed
+    (Sekiya & Nagasaki, "Reproducibility of the walking patterns of normal young adults", Gait Posture 7(3), 1998) and
+    grows with stature to the power 1.5 between people who walk alike. The height of the pelvis is the smooth one at
+    which the knees of both standing legs come closest to :data:`~graphnets.simulation.exercises.gait.KNEE`; what is
+    left of the difference the knees take up.
+    """
+
+    name = "walking"
+    title = "Walking"
+    endless = True
+    away = 2.0
+    own: ClassVar[dict[str, Control]] = {
+        "duration": Control(3.2, 0.25, 0.15, 2.5, 4.2, "s"),
+        "speed": Control(1.28, 0.16, 0.04, 0.85, 1.65, "", "tempo"),
+        "ratio": Control(0.0057, 0.0003, 0.0001, 0.0050, 0.0064),
+        "support": Control(0.585, 0.006, 0.002, 0.570, 0.600),
+        "phase": Control(0.0, 0.0, 0.5, -1.0, 1.0),
+        "width": Control(0.031, 0.005, 0.001, 0.020, 0.045, "height", "stance"),
+        "toe_out": Control(7.0, 4.0, 1.0, -2.0, 17.0, "deg", "stance"),
+        "push": Control(1.0, 0.05, 0.02, 0.88, 1.12),
+        "loading": Control(0.95, 0.22, 0.06, 0.45, 1.4, "", "-strength"),
+        "fold": Control(0.0, 2.5, 1.0, -6.0, 6.0, "deg"),
+        "clearance": Control(0.008, 0.002, 0.001, 0.004, 0.014, "height"),
+        "drop": Control(4.4, 1.0, 0.3, 1.5, 6.5, "deg", "-strength"),
+        "turn": Control(4.5, 1.2, 0.4, 1.5, 8.0, "deg", "flexibility"),
+        "sideways": Control(0.0105, 0.002, 0.0005, 0.006, 0.016, "height"),
+        "sway": Control(1.5, 0.8, 0.3, 0.0, 3.5, "deg", "-strength"),
+        "tilt": Control(8.0, 2.5, 0.5, 2.0, 14.0, "deg"),
+        "arms": Control(13.0, 4.0, 1.0, 4.0, 24.0, "deg", "tempo"),
+        "elbow": Control(30.0, 7.0, 2.0, 15.0, 48.0, "deg"),
+        "limp": Control(0.0, 0.05, 0.02, 0.0, 0.12),
+        "weaker_left": Control(0.5, 0.6, 0.0, 0.0, 1.0),
+        "stiff": Control(0.0, 0.0, 0.0, 0.0, 0.0),
+    }
+    mistakes: ClassVar[dict[str, Mistake]] = {
+        "limp": Mistake("One leg is spared: it stands for less time, and the other one steps short.", {"limp": (0.3, 1.0)}),
+        "short_steps": Mistake("The steps are short and quick.", {"ratio": (-0.0012, -0.0034), "push": (-0.04, -0.2)}),
+        "trunk_sway": Mistake(
+            "The trunk sways over each standing leg.", {"sway": (4.0, 13.0), "sideways": (0.003, 0.012)}
+        ),
+        "stiff_knee": Mistake("One knee hardly bends in swing; hip and pelvis lift the leg around.", {"stiff": (0.3, 1.0)}),
+        "toes_out": Mistake("The feet point far outwards.", {"toe_out": (12.0, 32.0)}),
+    }
+
+    def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:
+        """See :meth:`Exercise.move`."""
+        walk = Steps(body, c)
+        phase = c["phase"] + time * walk.rate
+        legs = both(phase) + np.zeros(2)
+        ankles, toes = walk.feet(legs)
+        x, _, z, roll, twist = walk.pelvis(phase)
+        x, z = x + noise["sway_x"], z + noise["sway_z"]
+        roll, twist = roll + 0.3 * noise["roll"], twist + 0.5 * noise["twist"]
+        tilt = c["tilt"] + 0.5 * noise["lean"] + np.radians(1.0) * np.cos(4.0 * np.pi * (phase - 0.05))
+        hip = rotation(0.0, roll, twist)
+        offsets = LEFT_RIGHT[:, None] * both(both(body.hip)) * hip[..., None, :, 0]
+        ceiling = pelvis_height(x, z, offsets, ankles, span(REACH, body.thigh, body.shank))
+        pelvis = vector(x, smooth_min(walk.height(phase) - walk.down, ceiling), z)
+        # The lower trunk leans less than the pelvis is tilted: that is what the lumbar curve is for.
+        lean = c["posture"] + 0.15 * tilt + 0.6 * noise["lean"]
+        turn = -0.8 * walk.turned(phase) + 0.6 * noise["twist"]
+        sway = -c["sway"] * walk.side(phase) - walk.ducking(phase) + 0.6 * noise["roll"]
+        chest = rotation(lean, sway, turn)
+        head = rotation(
+            0.4 * lean + c["head"] + 0.6 * noise["head_lean"], 0.4 * sway, 0.2 * turn + 0.6 * noise["head_twist"]
+        )
+        frame = trunk(body, pelvis, rotation(lean, roll, twist), chest, head, noise["shrug"])
+        hint = pointing(0.5 * both(c["toe_out"]) + 0.0 * legs)
+        joints = assemble(body, frame, ankles, toes, hint, self._arms(body, c, walk, frame.shoulders, legs, noise))
+        start = vector(0.0, 0.0, walk.stride * c["phase"] + 0.5 * c["speed"] * c["duration"])
+        return {name: position - start for name, position in joints.items()}
+
+    def contacts(self, body: Body, c: Controls, time: Array) -> dict[str, Array]:
+        """Which foot bears: from heel contact to toe-off, shared while both stand."""
+        walk = Steps(body, c)
+        _, s = walk.own(both(c["phase"] + time * walk.rate) + np.zeros(2))
+        # The next foot to land is the other one: what is left of this one's support then is shared.
+        early, late = walk.off[..., ::-1] - walk.gap[..., ::-1], walk.off - walk.gap
+        load = quintic(s, [0.0, early, walk.gap, walk.gap + late], [0.0, 1.0, 1.0, 0.0])
+        return {"left_foot": load[..., 0], "right_foot": load[..., 1]}
+
+    def _arms(
+        self, body: Body, c: Controls, walk: Steps, shoulders: Array, legs: Array, noise: Controls
+    ) -> tuple[Array, Array, Array]:
+        """Each arm swings against the leg of its side."""
+        own, _ = legs - walk.lag, None
+        swing = both(c["arms"] * c["speed"] / 1.3)
+        ahead = np.radians(-2.0) - swing * np.cos(2.0 * np.pi * (own - 0.02)) + noise["arm"]
+        aside = np.radians(9.0) + 0.3 * noise["plane"]
+        level = np.stack([np.sin(aside), np.sin(ahead)], axis=-1)
+        elevation = np.arcsin(np.sqrt((level**2).sum(-1)))
+        bend = both(c["elbow"]) - 0.7 * swing * np.cos(2.0 * np.pi * (own - 0.06)) + noise["elbow"]
+        return swing_arm(body, shoulders, elevation, np.arctan2(level[..., 1], level[..., 0]), bend)
+
+
+class Steps:
+    """The steady walk of ``R`` people without its noise, as functions of the phase in cycles.
+
+    Phases are ``[R, F]`` of the body, at whole numbers of which the left heel meets the floor, or ``[R, F, 2]`` with a
+    phase of the body for each leg. The body is at ``stride * phase``.
+    """
+
+    def __init__(self, body: Body, c: Controls) -> None:
+        """Step length, cadence, footholds and the height of the pelvis from controls ``[R, 1]``."""
+        self.body, self.c = body, c
+        minute = 60.0 * c["speed"]
+        legs = (body.thigh + body.shank).mean(-1)
+        step = smooth_min(np.sqrt(c["ratio"] * (body.height / STATURE) ** 1.5 * minute), LONGEST * legs, 0.03)
+        self.stride, self.rate = 2.0 * step, c["speed"] / (2.0 * step)
+        self.size = step / (STEP * legs)
+        left = np.where(c["weaker_left"] > 0.5, 1.0, 0.0)
+        self.weak = np.stack([left, 1.0 - left], axis=-1)  # [R, 1, 2]
+        hurry = 0.03 * c["limp"]
+        # Phase from each contact to the next one of the other foot, and of toe-off.
+        self.gap = 0.5 + both(hurry) * (1.0 - 2.0 * self.weak)
+        self.lag = np.stack([0.0 * left, self.gap[..., 0]], axis=-1)
+        self.off = both(c["support"]) + both(hurry) * (0.5 - 1.5 * self.weak)
+        self.toe_out = both(c["toe_out"]) + np.zeros(2)
+        self.push, self.long = both(c["push"] * (0.7 + 0.3 * self.size)), both(self.stride)
+        short = 0.03 * both(c["limp"] * body.height) * (1.0 - self.weak)
+        self.place = -short
+        self.place = self.place + self._ahead()
+        self.terms = self._fit()
+        landing = self._gap_state(1.0 + 0.0 * self.off)
+        self.ends = (self._gap_state(self.off), (landing[0], -landing[1], landing[2]))
+        self.lift = 0.0 * self.long
+        self.lift = self._lift()
+        self.down = self._excess()
+
+    def own(self, legs: Array) -> tuple[Array, Array]:
+        """Whole cycles of each leg since its contact number 0, and the phase since the last contact."""
+        cycles = np.floor(legs - self.lag)
+        return cycles, legs - self.lag - cycles
+
+    def side(self, phase: Array) -> Array:
+        """1 where the left leg bears alone, -1 where the right one does."""
+        return np.sin(2.0 * np.pi * (phase - 0.11))
+
+    def turned(self, phase: Array) -> Array:
+        """Rotation of the pelvis to the left: the side of the leg that steps ahead is ahead."""
+        return -self._of(self.c["turn"] * self.size, phase) * np.cos(2.0 * np.pi * phase)
+
+    def ducking(self, phase: Array) -> Array:
+        """Lean over the leg that is spared."""
+        lean = self.c["limp"] * np.radians(5.0) * (2.0 * self.weak[..., 0] - 1.0)
+        return self._of(lean, phase) * 0.5 * (1.0 + self._of(2.0 * self.weak[..., 0] - 1.0, phase) * self.side(phase))
+
+    def pelvis(self, phase: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """x, nothing, z, roll and rotation of the pelvis."""
+        c, size = self.c, self.body.height
+        x = self._of(c["sideways"], phase) * self.side(phase)
+        z = self._of(self.stride, phase) * phase
+        z = z + self._of(0.005 * size * c["speed"] / 1.3, phase) * np.sin(4.0 * np.pi * (phase - 0.06))
+        roll = self._of(c["drop"], phase) * np.cos(2.0 * np.pi * (phase - 0.14))
+        # A stiff leg is lifted by its side of the pelvis in the middle of its swing.
+        signs, lags = LEFT_RIGHT, self.lag
+        for k in range(2):
+            s = (phase - self._of(lags[..., k], phase)) % 1.0
+            hike = self._of(c["stiff"] * self.weak[..., k], phase) * np.radians(7.0)
+            roll = roll + signs[k] * hike * quintic_bump(s, 0.50, 0.78, 1.0)
+        return x, 0.0 * phase, z, roll, self.turned(phase)
+
+    def height(self, phase: Array) -> Array:
+        """Of the pelvis, before the legs are too short for it."""
+        terms = self.terms.reshape(len(self.terms), *(1,) * (phase.ndim - 1), -1)
+        return (gait.waves_of(phase) * terms).sum(-1)
+
+    def feet(self, legs: Array) -> tuple[Array, Array]:
+        """Ankles and toes, ``[R, F, 2, 3]``."""
+        cycles, s = self.own(legs)
+        free = self._free(legs, s)
+        free = free + gait.fading(s - self.off, self.ends[0], gait.AFTER) + gait.fading(1.0 - s, self.ends[1], gait.BEFORE)
+        # A step that is cut short or a stiff knee would drag the toes: the foot is lifted as far as it takes.
+        bump = quintic_bump(s, self.off, 0.5 + 0.5 * self.off, 1.0)
+        aside = LEFT_RIGHT * both(self.c["stiff"] * 0.035 * self.body.height) * self.weak * bump
+        free = free + vector(aside, self.lift * bump, 0.0)
+        ankles = np.where((s < self.off)[..., None], self._planted(cycles, s), free)
+        flat = self.body.foot
+        pitch = gait.heel_rise(s, self.off, self.push)
+        return ankles, ankles + gait.swivel(both(flat[..., 1]), both(flat[..., 2]), pitch, self.toe_out)
+
+    def _of(self, value: Array, phase: Array) -> Array:
+        """``[R, 1]`` values with as many axes as the phase."""
+        return value if phase.ndim == 2 else both(value)
+
+    def _planted(self, cycles: Array, s: Array) -> Array:
+        """Ankles of feet on the floor, ``s`` after contact."""
+        pitch = gait.heel_rise(s % 1.0, self.off, self.push)
+        z = self.place + self.long * (cycles + self.lag)
+        foothold = vector(LEFT_RIGHT * both(self.c["width"]), both(self.body.ankle), z)
+        return foothold + gait.rolling_ankle(self.body, pitch, self.toe_out)
+
+    def _leg(self, s: Array) -> tuple[Array, Array]:
+        """Height and way ahead of the ankle from the hip by the published curves, ``[R, F, 2]``."""
+        middle = quintic_bump(s % 1.0, 0.52, 0.73, 0.97)
+        fold = both(self.c["fold"]) - np.radians(38.0) * both(self.c["stiff"]) * self.weak
+        knee = gait.knee_flexion(s, both(self.c["loading"] * self.c["speed"] / 1.3)) + fold * middle
+        thigh = np.radians(3.25) + both(self.size) * (gait.series(s, gait.THIGH) - np.radians(3.25))
+        a, b = self.body.thigh, self.body.shank
+        return -a * np.cos(thigh) - b * np.cos(thigh - knee), a * np.sin(thigh) + b * np.sin(thigh - knee)
+
+    def _hips(self, legs: Array) -> Array:
+        """Each leg's hip at the body's phase for that leg, ``[R, F, 2, 3]``."""
+        x, _, z, roll, twist = self.pelvis(legs)
+        across = rotation(0.0, roll, twist)[..., 0]
+        y = self.height(legs) if hasattr(self, "terms") else 0.0 * x
+        return vector(x, y, z) + LEFT_RIGHT[:, None] * both(both(self.body.hip)) * across
+
+    def _free(self, legs: Array, s: Array) -> Array:
+        """Ankles by the published curves alone, as wide apart as the footholds."""
+        y, z = self._leg(s)
+        hips = self._hips(legs)
+        return vector(LEFT_RIGHT * both(self.c["width"]), hips[..., 1] + y, hips[..., 2] + z)
+
+    def _grid(self) -> Array:
+        phase = (np.arange(gait.GRID) / gait.GRID)[None] + 0.0 * self.rate
+        return both(phase) + np.zeros(2)
+
+    def _ahead(self) -> Array:
+        """How far the footholds lie ahead of ``stride * phase``, so that the legs swing as in the curves."""
+        s = np.linspace(0.0, 0.5, 26)[None, :, None] + 0.0 * self.lag
+        _, z = self._leg(s)
+        hips = self._hips(s + self.lag)[..., 2]
+        planted = self._planted(0.0 * s, s)[..., 2]
+        return (hips + z - planted).mean(axis=(1, 2), keepdims=True) - 0.004 * both(self.body.height)
+
+    def _fit(self) -> Array:
+        """See :func:`gait.fitted_height`."""
+        legs = self._grid()
+        cycles, s = self.own(legs)
+        knee = gait.knee_flexion(s, both(self.c["loading"] * self.c["speed"] / 1.3))
+        reach = span(np.pi - knee, self.body.thigh, self.body.shank)
+        hips, ankles = self._hips(legs), self._planted(cycles, s)
+        square = reach**2 - ((ankles - hips)[..., ::2] ** 2).sum(-1)
+        wanted = ankles[..., 1] - hips[..., 1] + np.sqrt(np.maximum(square, 0.01))
+        weight = quintic(s, [0.0, 0.03, 0.46, 0.56], [1.0, 1.0, 1.0, 0.0])
+        return gait.fitted_height(wanted, weight, legs[0, :, 0])
+
+    def _excess(self) -> Array:
+        """By how much the height is beyond what stretched legs allow, at the worst instant, ``[R, 1]``."""
+        legs = self._grid()
+        ankles, _ = self.feet(legs)
+        line = ankles - self._hips(legs)
+        reach = span(STRETCHED, self.body.thigh, self.body.shank)
+        most = np.sqrt(np.maximum(reach**2 - line[..., 0] ** 2 - line[..., 2] ** 2, 0.01))
+        return np.maximum((-line[..., 1] - most).max(axis=(1, 2))[:, None], 0.0)
+
+    def _gap_state(self, s: Array, step: float = 2e-3) -> tuple[Array, Array, Array]:
+        """How far the foot on the floor is from the curves, with its two derivatives by the phase, at ``s``."""
+        near = s + step * np.array([-1.0, 0.0, 1.0])[None, :, None]
+        cycles = np.where(s > 0.99, 1.0, 0.0) + 0.0 * near
+        gap = self._planted(cycles, near) - self._free(near + self.lag, near)
+        before, now, after = (gap[:, i : i + 1] for i in range(3))
+        return now, (after - before) / (2.0 * step), (after - 2.0 * now + before) / step**2
+
+    def _lift(self) -> Array:
+        """By how much the swing has to be higher for the toes to clear the floor, ``[R, 1, 2]``."""
+        s = self.off + (1.0 - self.off) * np.linspace(0.15, 0.92, 24)[None, :, None]
+        _, toes = self.feet(s + self.lag)
+        bump = quintic_bump(s, self.off, 0.5 + 0.5 * self.off, 1.0)
+        need = both(self.body.toe_height) + both(self.c["clearance"]) * np.minimum(1.0, 2.0 * bump)
+        return np.maximum(((need - toes[..., 1]) / bump).max(axis=1, keepdims=True), 0.0)
+
+
+def quintic_bump(s: Array, start: Array | float, top: Array | float, end: Array | float) -> Array:
+    """0 outside ``start`` to ``end``, 1 at ``top``; twice continuously differentiable."""
+    return quintic(s, [start, top, end], [0.0, 1.0, 0.0])
