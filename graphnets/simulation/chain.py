@@ -8,7 +8,7 @@ import numpy as np
 
 from graphnets.simulation.inverse import JOINTS, ORIGIN, PARENT, TIP, Pose
 from graphnets.simulation.kinematics import Array, dot
-from graphnets.simulation.quaternion import cross, matrices
+from graphnets.simulation.quaternion import cross, matrices, square_of, vectors
 from graphnets.simulation.segments import LINKS
 from graphnets.simulation.spline import spline
 
@@ -29,7 +29,7 @@ class Kinematics:
         position: Of the link's origin, ``[R, T, L, 3]``.
         velocity: Of the origin.
         acceleration: Of the origin.
-        tip: Position of the outer end of head, hands and feet, ``[R, T, L, 3]``; elsewhere the origin.
+        outer: Outer end of head, hands and feet in the link's frame, ``[R, L, 3]``.
     """
 
     time: Array
@@ -39,14 +39,19 @@ class Kinematics:
     position: Array
     velocity: Array
     acceleration: Array
-    tip: Array
+    outer: Array
 
     @property
     def joints(self) -> dict[str, Array]:
         """Positions by joint name, ``[R, T, 3]``."""
         origins = {joint: self.position[:, :, INDEX[link]] for link, joint in ORIGIN.items()}
-        out = origins | {joint: self.tip[:, :, INDEX[link]] for link, joint in TIP.items()}
+        out = origins | {joint: self.tip(link) for link, joint in TIP.items()}
         return {name: out[name] for name in JOINTS}
+
+    def tip(self, link: str) -> Array:
+        """Position of a link's outer end, ``[R, T, 3]``."""
+        i = INDEX[link]
+        return self.position[:, :, i] + apply(self.rotation[:, :, i], self.outer[:, None, i])
 
     def point(self, local: Array) -> tuple[Array, Array]:
         """World position and acceleration of one point a link: ``x + r``, ``a + alpha x r + omega x (omega x r)``.
@@ -63,15 +68,18 @@ class Kinematics:
 
 def apply(rotation: Array, vector: Array) -> Array:
     """Rotated vectors: ``[..., 3, 3]`` times ``[..., 3]``, leading axes broadcast."""
-    out = rotation[..., 0] * vector[..., 0:1]
-    out += rotation[..., 1] * vector[..., 1:2]
-    out += rotation[..., 2] * vector[..., 2:3]
+    out = vectors(np.broadcast_shapes(rotation.shape[:-1], vector.shape))
+    for i in range(3):
+        out[..., i] = dot(rotation[..., i, :], vector)
     return out
 
 
 def apply_back(rotation: Array, vector: Array) -> Array:
     """Vectors in the frame of the rotations: the transposed ones times ``[..., 3]``."""
-    return np.stack([dot(rotation[..., i], vector) for i in range(3)], axis=-1)
+    out = vectors(np.broadcast_shapes(rotation.shape[:-1], vector.shape))
+    for i in range(3):
+        out[..., i] = dot(rotation[..., i], vector)
+    return out
 
 
 def forward(pose: Pose, rate: float, times: Array, degree: int = 5) -> Kinematics:
@@ -95,33 +103,40 @@ def forward(pose: Pose, rate: float, times: Array, degree: int = 5) -> Kinematic
     """
     people, knots, links = pose.quaternion.shape[:3]
     basis = spline(knots, rate, times, degree)
-    state = np.concatenate([pose.quaternion.reshape(people, knots, -1), pose.root], axis=-1)
-    moved = np.matmul(basis.reshape(-1, knots), state).reshape(people, 3, len(times), -1)
-    q, q1, q2 = moved[..., :-3].reshape(people, 3, len(times), links, 4).transpose(1, 0, 2, 3, 4)
-    square = (q**2).sum(-1, keepdims=True)
-    omega = _rate(q1, q) / square
-    alpha = _rate(q2, q) / square - (2.0 * (q * q1).sum(-1, keepdims=True) / square) * omega
+    # Components, links, repetitions, knots: the products below come out in the order that vectors() has.
+    turns = np.ascontiguousarray(pose.quaternion.transpose(3, 2, 0, 1)).reshape(-1, knots)
+    shape = (4, links, people, len(times))
+    q, q1, q2 = ((turns @ matrix.T).reshape(shape).transpose(2, 3, 1, 0) for matrix in basis)
+    inverse = 1.0 / square_of(q)
+    growth = 2.0 * inverse * (q[..., 0] * q1[..., 0] + dot(q[..., 1:], q1[..., 1:]))[..., None]
+    omega = _rate(q1, q) * inverse
+    alpha = _rate(q2, q) * inverse - growth * omega
     rotation = matrices(q)
-    place = [np.empty((people, len(times), links, 3)) for _ in range(3)]
+    place = [vectors(omega.shape) for _ in range(3)]
     root = INDEX["pelvis"]
-    for out, value in zip(place, moved[..., -3:].transpose(1, 0, 2, 3), strict=True):
-        out[:, :, root] = value
+    for out, matrix in zip(place, basis, strict=True):
+        out[:, :, root] = matrix @ pose.root
     # Arms from each parent's origin to the link's, then summed from the root outwards.
     parents = np.array([INDEX.get(PARENT.get(name, ""), root) for name in LINKS])
-    arm = apply(rotation[:, :, parents], pose.offset[:, None])
-    spin = omega[:, :, parents]
+    arm, spin, turn = vectors(omega.shape), vectors(omega.shape), vectors(omega.shape)
+    for i, j in enumerate(parents):
+        arm[:, :, i] = apply(rotation[:, :, j], pose.offset[:, None, i])
+        spin[:, :, i], turn[:, :, i] = omega[:, :, j], alpha[:, :, j]
     speed = cross(spin, arm)
-    push = cross(alpha[:, :, parents], arm) + cross(spin, speed)
+    push = cross(turn, arm) + cross(spin, speed)
     for i, parent in reversed(UPWARDS):
         for out, change in zip(place, (arm, speed, push), strict=True):
             np.add(out[:, :, parent], change[:, :, i], out=out[:, :, i])
-    tip = place[0] + apply(rotation, pose.tip[:, None])
-    return Kinematics(np.asarray(times), rotation, omega, alpha, place[0], place[1], place[2], tip)
+    return Kinematics(np.asarray(times), rotation, omega, alpha, place[0], place[1], place[2], pose.tip)
 
 
 def _rate(d: Array, q: Array) -> Array:
     """``2 vec(d q*)``."""
-    return 2.0 * (q[..., :1] * d[..., 1:] - d[..., :1] * q[..., 1:] - cross(d[..., 1:], q[..., 1:]))
+    out = cross(q[..., 1:], d[..., 1:])
+    out += q[..., :1] * d[..., 1:]
+    out -= d[..., :1] * q[..., 1:]
+    out *= 2.0
+    return out
 
 
 def _whirl(omega: Array, alpha: Array, arm: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,12 @@ CONTACTS: dict[str, str] = {
 """What may rest on something, and the link that it loads. Feet and hands are taken to rest on the floor, y = 0."""
 REACH = 0.06
 """Metres: a free moment costs what this lever arm would make of it as a force; about half a foot's width to length."""
+AIM = 0.7
+"""How far forces turn from the vertical to the centre of mass; between wide or long stances' feet they push inwards."""
+UPRIGHT = 0.55
+"""Height of the centre of mass of an upright body, fraction of stature."""
+FRICTION = 0.4
+"""Bound of that turn, as a ratio of horizontal to vertical force."""
 FIRM = 20.0
 """Newtons of vertical force above which there is a centre of pressure."""
 
@@ -46,7 +51,7 @@ def contact_point(name: str, motion: Kinematics, body: Body) -> Array:
     if name not in CONTACTS:
         raise ValueError(f"there is no contact {name!r}; allowed are {', '.join(CONTACTS)}")
     i = INDEX[CONTACTS[name]]
-    origin, tip = motion.position[:, :, i], motion.tip[:, :, i]
+    origin, tip = motion.position[:, :, i], motion.tip(CONTACTS[name])
     if name.endswith("foot"):
         # The middle of a flat foot lies between heel and toes; the ball is the tip.
         flat = (0.5 - HEEL) / FOREFOOT
@@ -72,22 +77,46 @@ def support(activations: Array) -> Array:
     return share
 
 
-def distribute(needed: Wrench, points: Array, activations: Array, reach: float = REACH) -> tuple[Array, Array]:
+def aims(points: Array, centre: Array, height: Array) -> Array:
+    """Horizontal over vertical force that each contact tends to, ``[R, T, K, 3]``.
+
+    Legs push roughly along themselves, so that ground reactions cross above the centre of mass (Maus et al., "Upright
+    human gait did not provide a major mechanical challenge for our ancestors", Nat. Commun. 1, 2010); with ``d`` the
+    horizontal way from the contact to the centre of mass and ``h`` its height above it, the slope is
+    ``AIM d h / (UPRIGHT height)^2``, bounded smoothly by ``FRICTION``: small for a body close to the floor.
+
+    Args:
+        points: Of the contacts, ``[R, T, K, 3]``.
+        centre: Of mass of the body, ``[R, T, 3]``.
+        height: Stature, ``[R, 1]``.
+    """
+    way = centre[..., None, :] - points
+    slope = AIM * np.maximum(way[..., 1:2], 0.0) * way / (UPRIGHT * height[..., None, None]) ** 2
+    slope[..., 1] = 0.0
+    bounded: Array = slope / np.sqrt(1.0 + dot(slope, slope)[..., None] / FRICTION**2)
+    return bounded
+
+
+def distribute(
+    needed: Wrench, points: Array, activations: Array, slopes: Array | float = 0.0, reach: float = REACH
+) -> tuple[Array, Array]:
     """Share a wrench among contacts: the least squares of forces and free moments, weighted by activation.
 
-    Minimises ``sum_k (|f_k|^2 + |n_k|^2 / reach^2) / a_k`` subject to ``sum f_k = s F`` and
-    ``sum (n_k + p_k x f_k) = s M``, ``s`` being :func:`support`. With ``r_k`` from the weighted mean of the points and
-    ``M'`` the moment about it, the solution is
+    Minimises ``sum_k (|f_k - F_y w_k t_k|^2 + |n_k|^2 / reach^2) / a_k``, ``w_k = a_k / sum a``, ``t_k`` the slopes,
+    subject to ``sum f_k = F`` and ``sum (n_k + p_k x f_k) = M``. With ``r_k`` from the weighted mean of the points and
+    ``M'`` the moment about it less that of the slopes' forces, ``sum r_k x w_k F_y t_k``, the solution is
 
-        mu = (sum a_k (reach^2 + |r_k|^2 - r_k r_k^T))^-1 s M',  f_k = a_k (s F / sum a + mu x r_k),  n_k = a_k reach^2 mu.
+        mu = (sum w_k (reach^2 + |r_k|^2 - r_k r_k^T))^-1 M',
+        f_k = w_k (F + mu x r_k + F_y (t_k - sum w t)),  n_k = w_k reach^2 mu,
 
-    This rule is a choice: how people share a load between two feet is not determined by mechanics. Contacts may pull
-    if the body is out of balance.
+    all times :func:`support`. This rule is a choice: how people share a load between two feet is not determined by
+    mechanics. Contacts may pull if the body is out of balance.
 
     Args:
         needed: ``[R, T, 3]`` each.
         points: Of the contacts, ``[R, T, K, 3]``.
         activations: 0 to 1, ``[R, T, K]``.
+        slopes: From :func:`aims`; 0 for the plain least squares.
         reach: Metres, above 0.
 
     Returns:
@@ -98,12 +127,15 @@ def distribute(needed: Wrench, points: Array, activations: Array, reach: float =
     weight = (activations / np.where(whole > 0.0, whole, 1.0))[..., None]  # adds up to one
     middle = (weight * points).sum(-2)
     arm = points - middle[..., None, :]
-    moment = share * needed.about(middle)
+    push = share * needed.force
+    tilt = slopes - (weight * slopes).sum(-2, keepdims=True)
+    aim = weight * (push[..., None, :] + push[..., None, 1:2] * tilt)
+    moment = share * needed.about(middle) - cross(arm, aim).sum(-2)
     spread = (weight[..., 0] * (reach**2 + dot(arm, arm))).sum(-1)
     matrix = spread[..., None, None] * np.eye(3) - np.matmul((weight * arm).swapaxes(-1, -2), arm)
     matrix += (whole[..., None] == 0.0) * np.eye(3)  # nothing is active: any regular matrix will do
     mu = _solve(matrix, moment)[..., None, :]
-    return weight * ((share * needed.force)[..., None, :] + cross(mu, arm)), weight * reach**2 * mu
+    return aim + weight * cross(mu, arm), weight * reach**2 * mu
 
 
 def _solve(matrix: Array, vector: Array) -> Array:

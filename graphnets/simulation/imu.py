@@ -10,7 +10,7 @@ import numpy as np
 from graphnets.simulation.chain import INDEX, Kinematics, apply, apply_back
 from graphnets.simulation.dynamics import GRAVITY
 from graphnets.simulation.kinematics import Array
-from graphnets.simulation.quaternion import cross
+from graphnets.simulation.quaternion import cross, vectors
 from graphnets.simulation.segments import SEGMENTS
 
 
@@ -80,11 +80,19 @@ def ideal(motion: Kinematics, sensors: Sequence[IMU]) -> Readings:
     """Readings without errors: ``f = R^T (a + alpha x r + omega x (omega x r) - g)`` and ``R^T omega``."""
     at = [INDEX[s.segment] for s in sensors]
     mounting, arm = np.array([s.mounting for s in sensors]), np.array([s.position for s in sensors])
-    rotation, omega, alpha = motion.rotation[:, :, at], motion.omega[:, :, at], motion.alpha[:, :, at]
+    rotation = np.moveaxis(motion.rotation, (-2, -1, 2), (0, 1, 2))[:, :, at].transpose(3, 4, 2, 0, 1)
+    omega, alpha, push = (_some(v, at) for v in (motion.omega, motion.alpha, motion.acceleration))
     lever = apply(rotation, arm)
-    push = motion.acceleration[:, :, at] + cross(alpha, lever) + cross(omega, cross(omega, lever)) - GRAVITY
+    push += cross(alpha, lever) + cross(omega, cross(omega, lever)) - GRAVITY
     force, rate = (apply_back(mounting, apply_back(rotation, v)) for v in (push, omega))
     return Readings(motion.time, force, rate, tuple(sensors))
+
+
+def _some(values: Array, links: list[int]) -> Array:
+    out = vectors((*values.shape[:2], len(links), 3))
+    for i, link in enumerate(links):
+        out[:, :, i] = values[:, :, link]
+    return out
 
 
 def measure(motion: Kinematics, sensors: Sequence[IMU], sources: Sequence[np.random.Generator]) -> Readings:

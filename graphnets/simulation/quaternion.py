@@ -1,4 +1,8 @@
-"""Unit quaternions ``(w, x, y, z)`` and three-vectors along the last axis, vectorised over any leading ones."""
+"""Unit quaternions ``(w, x, y, z)`` and three-vectors along the last axis, vectorised over any leading ones.
+
+Results lie in memory with the components outermost, and NumPy keeps that order in what follows, so that every operation
+runs over long contiguous rows. Shapes are as documented all the same.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,36 @@ import numpy as np
 from graphnets.simulation.kinematics import Array, dot
 
 
+def vectors(shape: tuple[int, ...]) -> Array:
+    """Uninitialised ``[..., n]`` whose components are outermost in memory, then the axis before them (links)."""
+    if len(shape) < 3:
+        return np.empty(shape)
+    order = (-1, -2, *range(len(shape) - 2))
+    back = np.argsort([len(shape) + i if i < 0 else i for i in order])
+    return np.empty([shape[i] for i in order]).transpose(back)
+
+
 def cross(a: Array, b: Array) -> Array:
     """Vector product of ``[..., 3]``, leading axes broadcast; several times faster than ``numpy.cross``."""
-    out = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    out = vectors(np.broadcast_shapes(a.shape, b.shape))
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         np.multiply(a[..., j], b[..., k], out=out[..., i])
         out[..., i] -= a[..., k] * b[..., j]
     return out
 
 
+def square_of(q: Array) -> Array:
+    """Squared lengths of quaternions ``[..., 4]``, with a last axis of one."""
+    return (q[..., 0] ** 2 + q[..., 1] ** 2 + q[..., 2] ** 2 + q[..., 3] ** 2)[..., None]
+
+
 def product(p: Array, q: Array) -> Array:
     """Hamilton product: the rotation ``q`` first, then ``p``; ``[..., 4]``."""
     w, v, u, r = p[..., :1], p[..., 1:], q[..., :1], q[..., 1:]
-    return np.concatenate([w * u - dot(v, r)[..., None], w * r + u * v + cross(v, r)], axis=-1)
+    out = vectors(np.broadcast_shapes(p.shape, q.shape))
+    out[..., 0] = p[..., 0] * q[..., 0] - dot(v, r)
+    out[..., 1:] = w * r + u * v + cross(v, r)
+    return out
 
 
 def turned(q: Array, v: Array) -> Array:
@@ -50,17 +71,16 @@ def from_axes(x: Array, y: Array, z: Array) -> Array:
 
 
 def matrices(q: Array) -> Array:
-    """Rotation matrices ``[..., 3, 3]`` of quaternions ``[..., 4]`` of any length."""
-    w, x, y, z = (q * np.sqrt(2.0 / (q**2).sum(-1, keepdims=True))).transpose(-1, *range(q.ndim - 1))
-    out = np.empty((*q.shape[:-1], 3, 3))
-    for i, (i0, i1, i2) in enumerate(
-        (
-            (1.0 - y * y - z * z, x * y - w * z, x * z + w * y),
-            (x * y + w * z, 1.0 - x * x - z * z, y * z - w * x),
-            (x * z - w * y, y * z + w * x, 1.0 - x * x - y * y),
-        )
-    ):
-        out[..., i, 0], out[..., i, 1], out[..., i, 2] = i0, i1, i2
+    """Rotation matrices ``[..., L, 3, 3]`` of quaternions ``[..., L, 4]`` of any length."""
+    w, x, y, z = np.moveaxis(q * np.sqrt(2.0 / square_of(q)), -1, 0)
+    # Rows and columns outermost in memory, then links.
+    out = np.moveaxis(np.empty((3, 3, q.shape[-2], *q.shape[:-2])), (0, 1, 2), (-2, -1, -3))
+    xx, yy, zz = x * x, y * y, z * z
+    for i, (a, b) in enumerate(((yy, zz), (xx, zz), (xx, yy))):
+        np.subtract(1.0 - a, b, out=out[..., i, i])
+    for i, j, even, odd in ((1, 0, x * y, w * z), (0, 2, x * z, w * y), (2, 1, y * z, w * x)):
+        np.add(even, odd, out=out[..., i, j])
+        np.subtract(even, odd, out=out[..., j, i])
     return out
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from graphnets.simulation.body import Body
 from graphnets.simulation.chain import INDEX, Kinematics, apply_back, forward
 from graphnets.simulation.clips import source
-from graphnets.simulation.contact import CONTACTS, contact_point, distribute, pressure
+from graphnets.simulation.contact import CONTACTS, aims, contact_point, distribute, pressure
 from graphnets.simulation.dynamics import Wrench, demand, joint_moments, total
 from graphnets.simulation.imu import IMU, Readings, measure
 from graphnets.simulation.inverse import Pose, invert
@@ -126,12 +126,14 @@ def signals_of(
     people, frames = pose.root.shape[:2]
     end = (frames - 1) / rate
     motion = forward(pose, rate, np.arange(frames) / rate, degree)
-    needed = demand(motion, inertia(body))
+    masses = inertia(body)
+    needed = demand(motion, masses)
+    centre = (masses.mass[:, None, :, None] * needed.point).sum(2) / body.mass[..., None]
     whole = total(needed, motion.position[:, :, INDEX["pelvis"]])
     names = list(active)
     points = np.stack([contact_point(name, motion, body) for name in names], axis=-2)
     weights = np.stack([np.broadcast_to(active[name], (people, frames)) for name in names], axis=-1)
-    force, free = distribute(whole, points, weights)
+    force, free = distribute(whole, points, weights, aims(points, centre, body.height))
     given = [Wrench(force[..., k, :], free[..., k, :], points[..., k, :]) for k in range(len(names))]
     by_link: dict[str, list[Wrench]] = {}
     for name, wrench in zip(names, given, strict=True):
