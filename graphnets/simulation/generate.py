@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -106,7 +106,8 @@ def render(clips: Sequence[Clip], seed: int = 0, fps: float = 30.0) -> list[Reco
     joints = Skeleton.load(SKELETON).joints
     pose = motion.stack(joints)
     heights = motion.body.height[:, 0]
-    cameras = [_camera(seed, c, motion.exercise.focus * float(h)) for c, h in zip(clips, heights, strict=True)]
+    focus, away = motion.exercise.focus, motion.exercise.away
+    cameras = [_camera(seed, c, focus * float(h), away) for c, h in zip(clips, heights, strict=True)]
     detector = Detector(joints)
     noise = [
         detector.draw(source(seed, "detector", c.subject, c.exercise, c.repetition), int(n))
@@ -134,6 +135,7 @@ def _group(clip: Clip) -> tuple[int, str]:
     return clip.subject, clip.exercise
 
 
-def _camera(seed: int, clip: Clip, target: float) -> Camera:
+def _camera(seed: int, clip: Clip, target: float, away: float) -> Camera:
     subject = source(seed, "view", clip.subject)
-    return draw_camera(subject, source(seed, "camera", clip.subject, clip.exercise, clip.repetition), target)
+    near = draw_camera(subject, source(seed, "camera", clip.subject, clip.exercise, clip.repetition), target)
+    return replace(near, distance=near.distance + away)

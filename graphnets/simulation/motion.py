@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from graphnets.simulation.body import Body, Person
 from graphnets.simulation.clips import CORRECT, Clip, checked_exercises, source
 from graphnets.simulation.exercises import CHANNELS, EXERCISES, SINES, Exercise, Joints
+from graphnets.simulation.exercises.fatigue import tiredness
 from graphnets.simulation.kinematics import Array
 
 SLOWEST, FASTEST = 0.12, 0.9
@@ -94,7 +95,8 @@ def _style(seed: int, subject: int, exercise: str) -> Array:
 def _draw(exercise: Exercise, clip: Clip, seed: int) -> tuple[dict[str, float], float, Array]:
     """Controls, severity and waves of a clip; what it shares with its correct pair does not depend on the mistake."""
     rng = source(seed, "repetition", clip.subject, clip.exercise, clip.repetition)
-    controls = exercise.draw(_style(seed, clip.subject, clip.exercise), rng)
+    tired = tiredness(clip.repetition, person_of(seed, clip.subject))
+    controls = exercise.draw(_style(seed, clip.subject, clip.exercise), rng, tired)
     shape = (len(CHANNELS), SINES)
     waves = np.stack([rng.uniform(SLOWEST, FASTEST, shape), rng.uniform(0.0, 2.0 * np.pi, shape)], axis=-1)
     if clip.mistake == CORRECT:

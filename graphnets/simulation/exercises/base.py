@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from graphnets.simulation.body import Body, Person, truncated
+from graphnets.simulation.body import LEFT_RIGHT, Body, Person, truncated
+from graphnets.simulation.exercises.fatigue import TIRED, UNSTEADY
 from graphnets.simulation.kinematics import Array, rotate, rotation, vector, wander
 
 Controls = Mapping[str, Array]
@@ -94,6 +95,14 @@ COMMON: dict[str, Control] = {
     "unsteady": Control(1.0, 0.25, 0.1, 0.5, 1.6, "", "-strength"),
 }
 
+# How one-sided a person becomes, wholly tired: each repetition has as much of it as it has of fatigue.
+SIDES: dict[str, Control] = {
+    "side_shift": Control(0.0, 0.006, 0.001, -0.014, 0.014, "height"),
+    "side_roll": Control(0.0, 2.0, 0.4, -5.0, 5.0, "deg"),
+    "side_twist": Control(0.0, 2.5, 0.5, -6.0, 6.0, "deg"),
+    "side_arm": Control(0.0, 4.0, 0.8, -10.0, 10.0, "deg"),
+}
+
 
 class Exercise(ABC):
     """One exercise: its controls, its mistakes, and the movement.
@@ -118,29 +127,39 @@ class Exercise(ABC):
 
     @property
     def controls(self) -> dict[str, Control]:
-        """The controls that all exercises share and this one's own."""
-        return COMMON | self.own
+        """The controls that all exercises share, this one's own, and what makes tired people one-sided."""
+        return COMMON | self.own | SIDES
 
     def style(self, person: Person, rng: np.random.Generator) -> Array:
         """How a person does this exercise: rows usual value, spread, low, high, factor to SI; a column a control."""
         height = float(person.body.height[0, 0])
-        scores = truncated(rng, (len(self.controls),))
+        scores = self._scores(rng)
         columns = [
             (c.usual(person, float(score)), c.repetition, c.low, c.high, c.scale(height))
             for c, score in zip(self.controls.values(), scores, strict=True)
         ]
         return np.array(columns).T
 
-    def draw(self, style: Array, rng: np.random.Generator) -> dict[str, float]:
+    def draw(self, style: Array, rng: np.random.Generator, tired: float = 0.0) -> dict[str, float]:
         """Draw the controls of one correct repetition, in radians, metres and seconds.
 
         Args:
             style: From :meth:`style`.
             rng: Source of what differs between repetitions.
+            tired: From :func:`~graphnets.simulation.exercises.fatigue.tiredness`: at 1 the controls are shifted by what
+                is stated there and the person is as one-sided as they get, within what is correct; at 0 not at all.
         """
         usual, spread, low, high, factor = style
-        values = np.clip(usual + spread * truncated(rng, usual.shape), low, high) * factor
-        return dict(zip(self.controls, values.tolist(), strict=True))
+        values = np.clip(usual + spread * self._scores(rng), low, high)
+        shift = {"unsteady": UNSTEADY} | TIRED.get(self.name, {})
+        values = np.clip(values + tired * np.array([shift.get(name, 0.0) for name in self.controls]), low, high)
+        values[-len(SIDES) :] *= tired
+        return dict(zip(self.controls, (values * factor).tolist(), strict=True))
+
+    def _scores(self, rng: np.random.Generator) -> Array:
+        """A standard score a control; those of :data:`SIDES` from a source of their own, which leaves ``rng`` alone."""
+        others = len(self.controls) - len(SIDES)
+        return np.concatenate([truncated(rng, (others,)), truncated(rng.spawn(1)[0], (len(SIDES),))])
 
     def spoil(self, controls: Mapping[str, float], height: float, mistake: str, severity: float) -> dict[str, float]:
         """Shift the controls of a correct repetition by a mistake.
@@ -217,4 +236,8 @@ class Exercise(ABC):
                 out[name] = np.stack([factor * values[f"{name}_left"], factor * values[f"{name}_right"]], axis=-1)
             else:
                 out[name] = factor * values[name]
+        out["sway_x"] = out["sway_x"] + controls["side_shift"]
+        out["roll"] = out["roll"] + controls["side_roll"]
+        out["twist"] = out["twist"] + controls["side_twist"]
+        out["arm"] = out["arm"] + LEFT_RIGHT * 0.5 * controls["side_arm"][..., None]
         return out

@@ -32,7 +32,9 @@ GRID = 48
 
 def series(phase: Array, harmonics: tuple[tuple[float, float], ...]) -> Array:
     """Fourier series of a curve in degrees at phases in cycles; radians."""
-    terms = (a * np.cos(2 * np.pi * k * phase) + b * np.sin(2 * np.pi * k * phase) for k, (a, b) in enumerate(harmonics))
+    terms = (
+        a * np.cos(2 * np.pi * k * phase) + b * np.sin(2 * np.pi * k * phase) for k, (a, b) in enumerate(harmonics)
+    )
     return np.radians(sum(terms))
 
 
@@ -75,7 +77,10 @@ def rolling_ankle(body: Body, pitch: Array, toe_out: Array) -> Array:
     """
     floor = -both(body.ankle)
     tip = both(body.toe_height - body.ankle)
-    pivots = [(floor, -HEEL * both(body.height), np.minimum(pitch, 0.0)), (tip, both(body.forefoot), np.maximum(pitch, 0.0))]
+    pivots = [
+        (floor, -HEEL * both(body.height), np.minimum(pitch, 0.0)),
+        (tip, both(body.forefoot), np.maximum(pitch, 0.0)),
+    ]
     # One of the two angles is zero, so that the two ways add up.
     return sum((swivel(y, z, 0.0 * pitch, toe_out) - swivel(y, z, p, toe_out) for y, z, p in pivots), np.zeros(3))
 

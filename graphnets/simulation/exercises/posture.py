@@ -107,3 +107,14 @@ def reach_arm(body: Body, shoulders: Array, wrists: Array, hint: Array) -> tuple
 def pointing(turn: Array) -> Array:
     """Level unit vectors ``[R, F, 2, 3]`` ahead, turned outwards on each side by ``turn [R, F, 2]`` radians."""
     return vector(LEFT_RIGHT * np.sin(turn), 0.0, np.cos(turn))
+
+
+def swung(aside: Array, ahead: Array) -> tuple[Array, Array]:
+    """Elevation and plane, as :func:`~graphnets.simulation.body.swing_arm` has them, of an arm that hangs.
+
+    Args:
+        aside: Of the upper arm from the body, radians; above zero.
+        ahead: Of the upper arm forwards, radians; below zero backwards.
+    """
+    x, z = np.sin(aside), np.sin(ahead)
+    return np.arcsin(np.sqrt(x**2 + z**2)), np.arctan2(z, x)

@@ -9,7 +9,7 @@ import numpy as np
 from graphnets.simulation.body import LEFT_RIGHT, Body, swing_arm, trunk
 from graphnets.simulation.exercises import gait
 from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
-from graphnets.simulation.exercises.posture import assemble, both, pelvis_height, pointing
+from graphnets.simulation.exercises.posture import assemble, both, pelvis_height, pointing, swung
 from graphnets.simulation.kinematics import Array, quintic, rotation, smooth_min, span, vector
 
 STATURE = 1.72
@@ -64,12 +64,16 @@ class Walking(Exercise):
         "stiff": Control(0.0, 0.0, 0.0, 0.0, 0.0),
     }
     mistakes: ClassVar[dict[str, Mistake]] = {
-        "limp": Mistake("One leg is spared: it stands for less time, and the other one steps short.", {"limp": (0.3, 1.0)}),
+        "limp": Mistake(
+            "One leg is spared: it stands for less time, and the other one steps short.", {"limp": (0.3, 1.0)}
+        ),
         "short_steps": Mistake("The steps are short and quick.", {"ratio": (-0.0012, -0.0034), "push": (-0.04, -0.2)}),
         "trunk_sway": Mistake(
             "The trunk sways over each standing leg.", {"sway": (4.0, 13.0), "sideways": (0.003, 0.012)}
         ),
-        "stiff_knee": Mistake("One knee hardly bends in swing; hip and pelvis lift the leg around.", {"stiff": (0.3, 1.0)}),
+        "stiff_knee": Mistake(
+            "One knee hardly bends in swing; hip and pelvis lift the leg around.", {"stiff": (0.3, 1.0)}
+        ),
         "toes_out": Mistake("The feet point far outwards.", {"toe_out": (12.0, 32.0)}),
     }
 
@@ -96,7 +100,7 @@ class Walking(Exercise):
             0.4 * lean + c["head"] + 0.6 * noise["head_lean"], 0.4 * sway, 0.2 * turn + 0.6 * noise["head_twist"]
         )
         frame = trunk(body, pelvis, rotation(lean, roll, twist), chest, head, noise["shrug"])
-        hint = pointing(0.5 * both(c["toe_out"]) + 0.0 * legs)
+        hint = pointing(0.35 * both(c["toe_out"]) + 0.0 * legs)
         joints = assemble(body, frame, ankles, toes, hint, self._arms(body, c, walk, frame.shoulders, legs, noise))
         start = vector(0.0, 0.0, walk.stride * c["phase"] + 0.5 * c["speed"] * c["duration"])
         return {name: position - start for name, position in joints.items()}
@@ -114,14 +118,13 @@ class Walking(Exercise):
         self, body: Body, c: Controls, walk: Steps, shoulders: Array, legs: Array, noise: Controls
     ) -> tuple[Array, Array, Array]:
         """Each arm swings against the leg of its side."""
-        own, _ = legs - walk.lag, None
+        own = legs - walk.lag
         swing = both(c["arms"] * c["speed"] / 1.3)
         ahead = np.radians(-2.0) - swing * np.cos(2.0 * np.pi * (own - 0.02)) + noise["arm"]
         aside = np.radians(9.0) + 0.3 * noise["plane"]
-        level = np.stack([np.sin(aside), np.sin(ahead)], axis=-1)
-        elevation = np.arcsin(np.sqrt((level**2).sum(-1)))
+        elevation, plane = swung(aside, ahead)
         bend = both(c["elbow"]) - 0.7 * swing * np.cos(2.0 * np.pi * (own - 0.06)) + noise["elbow"]
-        return swing_arm(body, shoulders, elevation, np.arctan2(level[..., 1], level[..., 0]), bend)
+        return swing_arm(body, shoulders, elevation, plane, bend)
 
 
 class Steps:
@@ -200,7 +203,9 @@ class Steps:
         """Ankles and toes, ``[R, F, 2, 3]``."""
         cycles, s = self.own(legs)
         free = self._free(legs, s)
-        free = free + gait.fading(s - self.off, self.ends[0], gait.AFTER) + gait.fading(1.0 - s, self.ends[1], gait.BEFORE)
+        free = (
+            free + gait.fading(s - self.off, self.ends[0], gait.AFTER) + gait.fading(1.0 - s, self.ends[1], gait.BEFORE)
+        )
         # A step that is cut short or a stiff knee would drag the toes: the foot is lifted as far as it takes.
         bump = quintic_bump(s, self.off, 0.5 + 0.5 * self.off, 1.0)
         aside = LEFT_RIGHT * both(self.c["stiff"] * 0.035 * self.body.height) * self.weak * bump
