@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphnets.simulation.inverse import JOINTS, ORIGIN, PARENT, TIP, Pose
 from graphnets.simulation.kinematics import Array, dot
@@ -82,7 +83,9 @@ def apply_back(rotation: Array, vector: Array) -> Array:
     return out
 
 
-def forward(pose: Pose, rate: float, times: Array, degree: int = 5) -> Kinematics:
+def forward(
+    pose: Pose, rate: float, times: Array, degree: int = 5, lengths: NDArray[np.int64] | None = None
+) -> Kinematics:
     """Kinematics of the motion that interpolates poses.
 
     Quaternion components and root are splines ``Q(t)`` (not of unit length between knots); the orientation is
@@ -95,18 +98,21 @@ def forward(pose: Pose, rate: float, times: Array, degree: int = 5) -> Kinematic
     Args:
         pose: At uniform knots.
         rate: Knots a second.
-        times: Seconds, ``[T]``, within the knots.
+        times: Increasing, seconds, ``[T]``, from 0 to the last knot.
         degree: Of the splines, 5 or 3.
+        lengths: Knots of each repetition, ``[R]``, all if None. After its last one a repetition stands still; none
+            depends on how long others are.
 
     Returns:
         The moving chain.
     """
     people, knots, links = pose.quaternion.shape[:3]
-    basis = spline(knots, rate, times, degree)
-    # Components, links, repetitions, knots: the products below come out in the order that vectors() has.
-    turns = np.ascontiguousarray(pose.quaternion.transpose(3, 2, 0, 1)).reshape(-1, knots)
-    shape = (4, links, people, len(times))
-    q, q1, q2 = ((turns @ matrix.T).reshape(shape).transpose(2, 3, 1, 0) for matrix in basis)
+    times = np.asarray(times, np.float64)
+    # Components, links, repetitions, knots: the products come out in the order that vectors() has.
+    turns = np.ascontiguousarray(pose.quaternion.transpose(3, 2, 0, 1)).reshape(-1, people, knots)
+    state = np.concatenate([turns, pose.root.transpose(2, 0, 1)])
+    moved = _interpolate(state, np.full(people, knots) if lengths is None else lengths, rate, times, degree)
+    q, q1, q2 = moved[:, :-3].reshape(3, 4, links, people, -1).transpose(0, 3, 4, 2, 1)
     inverse = 1.0 / square_of(q)
     growth = 2.0 * inverse * (q[..., 0] * q1[..., 0] + dot(q[..., 1:], q1[..., 1:]))[..., None]
     omega = _rate(q1, q) * inverse
@@ -114,8 +120,8 @@ def forward(pose: Pose, rate: float, times: Array, degree: int = 5) -> Kinematic
     rotation = matrices(q)
     place = [vectors(omega.shape) for _ in range(3)]
     root = INDEX["pelvis"]
-    for out, matrix in zip(place, basis, strict=True):
-        out[:, :, root] = matrix @ pose.root
+    for out, value in zip(place, moved[:, -3:], strict=True):
+        out[:, :, root] = value.transpose(1, 2, 0)
     # Arms from each parent's origin to the link's, then summed from the root outwards.
     parents = np.array([INDEX.get(PARENT.get(name, ""), root) for name in LINKS])
     arm, spin, turn = vectors(omega.shape), vectors(omega.shape), vectors(omega.shape)
@@ -127,7 +133,18 @@ def forward(pose: Pose, rate: float, times: Array, degree: int = 5) -> Kinematic
     for i, parent in reversed(UPWARDS):
         for out, change in zip(place, (arm, speed, push), strict=True):
             np.add(out[:, :, parent], change[:, :, i], out=out[:, :, i])
-    return Kinematics(np.asarray(times), rotation, omega, alpha, place[0], place[1], place[2], pose.tip)
+    return Kinematics(times, rotation, omega, alpha, place[0], place[1], place[2], pose.tip)
+
+
+def _interpolate(knots: Array, lengths: NDArray[np.int64], rate: float, times: Array, degree: int) -> Array:
+    """Value and two derivatives ``[3, K, R, T]`` of splines through ``[K, R, knots]``."""
+    out = np.zeros((3, *knots.shape[:2], len(times)))
+    for i, n in enumerate(lengths):
+        inside = int(np.searchsorted(times, (n - 1) / rate + 1e-9))
+        basis = spline(int(n), rate, times[:inside], degree)
+        np.matmul(knots[:, i, :n], basis.swapaxes(1, 2), out=out[:, :, i, :inside])
+        out[0, :, i, inside:] = knots[:, i, n - 1, None]
+    return out
 
 
 def _rate(d: Array, q: Array) -> Array:

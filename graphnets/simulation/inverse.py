@@ -147,11 +147,13 @@ def _leg(
     upper, lower, ahead = _unit(hip - knee), _unit(knee - ankle), _unit(toe - ankle)
     default = cross(lower, ahead) + 0.25 * across
     hinge = _hinge(cross(upper, lower), default, straight, window)
-    # Level in roll, but for steep feet, whose roll is the shank's; the sign keeps left left beyond the vertical.
+    # Level in roll up to 30 degrees, the roll of the shank from 72; the sign keeps left left beyond the vertical.
     shank = perpendicular(hinge, ahead)
     level = np.stack([ahead[..., 2], np.zeros(ahead.shape[:-1]), -ahead[..., 0]], axis=-1)
-    level *= (np.where(dot(level, shank) < 0.0, -1.0, 1.0) * norm(level))[..., None]
-    x = perpendicular(level + (1.0 - norm(level))[..., None] * shank, ahead)
+    level *= (np.where(dot(level, shank) < 0.0, -1.0, 1.0) / np.maximum(norm(level), 1e-9))[..., None]
+    steep = np.clip((np.abs(ahead[..., 1]) - 0.5) / 0.45, 0.0, 1.0)
+    steep = (steep**3 * (10.0 - 15.0 * steep + 6.0 * steep**2))[..., None]
+    x = perpendicular((1.0 - steep) * level + steep * shank, ahead)
     rise = cross(ahead, x)
     cosine, sine = (f(sole).reshape(-1, 1, 1) for f in (np.cos, np.sin))
     foot = from_axes(x, cosine * rise - sine * ahead, sine * rise + cosine * ahead)

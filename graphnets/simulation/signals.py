@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphnets.simulation.body import Body
 from graphnets.simulation.chain import INDEX, Kinematics, apply_back, forward
@@ -36,7 +37,7 @@ WORN = (
 class Signals:
     """Signals of ``R`` repetitions at ``T`` frames, all of one motion; world frame, SI units.
 
-    Frames after the end of a repetition belong to a person who goes on standing (see ``Motion.lengths``).
+    After its end (see ``Motion.lengths``) a repetition stands still.
 
     Attributes:
         motion: Of the chain: joints, orientations of the segments (``rotation``), their velocities and accelerations.
@@ -92,7 +93,7 @@ def signals(motion: Motion, seed: int = 0, imus: Sequence[IMU] = WORN, degree: i
     shape = (len(motion.clips), frames)
     active = motion.exercise.contacts(body, motion.controls, np.broadcast_to(time, shape))
     keys = [("imu", c.subject, c.exercise, c.mistake, c.repetition) for c in motion.clips]
-    return signals_of(invert(motion.joints, sole), body, motion.fps, active, imus, seed, keys, degree)
+    return signals_of(invert(motion.joints, sole), body, motion.fps, active, imus, seed, keys, motion.lengths, degree)
 
 
 def signals_of(
@@ -103,6 +104,7 @@ def signals_of(
     imus: Sequence[IMU] = (),
     seed: int = 0,
     keys: Sequence[tuple[str | int, ...]] | None = None,
+    lengths: NDArray[np.int64] | None = None,
     degree: int = 5,
 ) -> Signals:
     """All signals of any motion of the chain, a recorded one too.
@@ -115,6 +117,7 @@ def signals_of(
         imus: Sensors.
         seed: Of the sensors' errors.
         keys: What names each repetition among the sources of chance; its number if None.
+        lengths: Knots of each repetition, all if None; after its last one it stands still.
         degree: Of the splines.
 
     Returns:
@@ -125,7 +128,7 @@ def signals_of(
     """
     people, frames = pose.root.shape[:2]
     end = (frames - 1) / rate
-    motion = forward(pose, rate, np.arange(frames) / rate, degree)
+    motion = forward(pose, rate, np.arange(frames) / rate, degree, lengths)
     masses = inertia(body)
     needed = demand(motion, masses)
     centre = (masses.mass[:, None, :, None] * needed.point).sum(2) / body.mass[..., None]
@@ -151,7 +154,7 @@ def signals_of(
     keys = keys or [(i,) for i in range(people)]
     readings = {}
     for hz in sorted({s.rate for s in imus}):
-        moving = forward(pose, rate, np.arange(int(end * hz + 1e-9) + 1) / hz, degree)
+        moving = forward(pose, rate, np.arange(int(end * hz + 1e-9) + 1) / hz, degree, lengths)
         chance = [source(seed, "imu", *key, round(hz * 1000)) for key in keys]
         readings[hz] = measure(moving, [s for s in imus if s.rate == hz], chance)
     root = INDEX["pelvis"]

@@ -1,0 +1,8 @@
+"""Makes ``chains``, which several tests of the mechanics share, importable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
