@@ -14,14 +14,14 @@ DIFFERENCE = np.array([1 / 280, -4 / 105, 1 / 5, -4 / 5, 0, 4 / 5, -1 / 5, 4 / 1
 STEP = 1e-3
 
 
-def stencil(times: np.ndarray) -> np.ndarray:
-    return (times[:, None] + STEP * np.arange(-4, 5)).ravel()
+def stencil(times: np.ndarray, step: float = STEP) -> np.ndarray:
+    return (times[:, None] + step * np.arange(-4, 5)).ravel()
 
 
-def differentiated(values: np.ndarray) -> np.ndarray:
+def differentiated(values: np.ndarray, step: float = STEP) -> np.ndarray:
     """Derivative of values at ``stencil(times)`` along axis 1, another way than by the spline's derivatives."""
     shaped = values.reshape(values.shape[0], -1, 9, *values.shape[2:])
-    return np.einsum("rtk...,k->rt...", shaped, DIFFERENCE) / STEP
+    return np.einsum("rtk...,k->rt...", shaped, DIFFERENCE) / step
 
 
 def inside(knots: int, rate: float, n: int = 12) -> np.ndarray:
