@@ -3,8 +3,8 @@
 Segment lengths are fractions of stature from de Leva, "Adjustments to Zatsiorsky-Seluyanov's segment inertia
 parameters", J. Biomech. 29(9), 1996, table 4 (lengths over the mean statures 1.735 m and 1.741 m); ankle height from
 Drillis & Contini, "Body segment parameters", 1966; the distance of the hip joints from Bell, Pedersen & Brand,
-J. Biomech. 23(6), 1990. How far the shoulder joint lies from the neck and the toes from the ankle are our estimates, and
-so is the spread of the body mass index.
+J. Biomech. 23(6), 1990. Our estimates: how far the shoulder joint lies from the neck and the toes from the ankle, and
+how the body mass index spreads.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ FIRM = 20.0
 def contact_point(name: str, motion: Kinematics, body: Body) -> Array:
     """Where a contact's force acts if nothing asks for more, ``[R, T, 3]``.
 
-    A foot: on the floor under its middle, moving to the ball as the heel rises. A hand: on the floor under the palm. The
-    pelvis: at the sit bones. The back: behind the middle of the chest. The depths are our estimates.
+    A foot: on the floor under its middle, moving to the ball as the heel rises. A hand: on the floor under the palm.
+    The pelvis: at the sit bones. The back: behind the middle of the chest. The depths are our estimates.
 
     Args:
         name: One of :data:`CONTACTS`.

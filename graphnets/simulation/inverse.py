@@ -1,8 +1,8 @@
 """From joint positions to the pose of the chain: orientation of every link, place of the root, lengths of the bones.
 
 Positions fix the direction of a bone; how it is turned about itself comes from its neighbours. Pelvis and thorax have
-the hips and shoulders. Thighs and shanks, upper arms and forearms take the hinge of the knee or elbow, the normal of the
-plane in which the limb is bent, as their x axis. A straight limb has no such plane: with flexion ``f`` the axis is
+the hips and shoulders. Thighs and shanks, upper arms and forearms take the hinge of the knee or elbow as their x axis:
+the normal of the plane in which the limb is bent. A straight limb has no such plane: with flexion ``f`` the axis is
 
     x ~ sin^2(f) n + sin^2(straight) d,
 

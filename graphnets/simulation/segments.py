@@ -6,8 +6,8 @@ segment lengths (ends: joint centres; third knuckle; suprasternal notch; heel an
 
 Recombined by us: her trunk has three parts (bounded by the notch, xiphoid process, navel and middle of the hips), ours
 two. The spine joint cuts her middle part, which we take as evenly filled along its length; then
-``I = sum(I_part + m_part d^2)``. Its two pieces give the whole part again. The masses, which add up to 99.99 % for women,
-are scaled to the body's. Estimated by us: the ankle's place above the foot and the height of the foot's centre of mass.
+``I = sum(I_part + m_part d^2)``. Its two pieces give the whole part again. The masses, which add up to 99.99 % for
+women, are scaled to the body's. Estimated by us: the ankle's place above the foot, the height of the foot's centre.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from graphnets.simulation.body import LOWER_TRUNK, Body
 from graphnets.simulation.kinematics import Array, vector
 
 SIDES = ("left", "right")
-SEGMENTS = ("pelvis", "thorax", "head") + tuple(
-    f"{side}_{name}" for name in ("upper_arm", "forearm", "hand", "thigh", "shank", "foot") for side in SIDES
-)
+LIMBS = ("upper_arm", "forearm", "hand", "thigh", "shank", "foot")
+SEGMENTS = ("pelvis", "thorax", "head", *(f"{side}_{name}" for name in LIMBS for side in SIDES))
 """The 15 segments that have mass."""
 LINKS = (*SEGMENTS, "left_clavicle", "right_clavicle")
 """The links of the chain: the segments and two massless ones from the neck to the shoulders, which shrug."""

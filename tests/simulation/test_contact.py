@@ -12,7 +12,7 @@ from graphnets.simulation.knee import knee_moments
 
 def random_case(seed: int = 0, contacts: int = 3):
     rng = np.random.default_rng(seed)
-    force = rng.normal(0, 60, (4, 6, 3)) + [0, 700, 0]
+    force = rng.normal(0, 60, (4, 6, 3)) + np.array([0, 700, 0])
     needed = Wrench(force, rng.normal(0, 80, (4, 6, 3)), rng.normal(0, 0.5, (4, 6, 3)))
     points = rng.normal(0, 0.3, (4, 6, contacts, 3))
     return needed, points, rng.uniform(0.1, 1.0, (4, 6, contacts)), rng.normal(0, 0.2, (4, 6, contacts, 3)) * [1, 0, 1]
@@ -92,7 +92,9 @@ def test_forces_are_smooth_in_the_activation_down_to_zero():
         one = Wrench(*(np.broadcast_to(x[0, 0], (*shape, 3)) for x in (needed.force, needed.moment, needed.point)))
         at, slope = (np.broadcast_to(x[0, 0, :2], (*shape, 2, 3)) for x in (points, slopes))
         # On and off again, as an exercise does it: smooth in time.
-        path = distribute(one, at, np.stack([np.ones(shape), levels**3 * (10 - 15 * levels + 6 * levels**2)], -1), slope)[0]
+        path = distribute(
+            one, at, np.stack([np.ones(shape), levels**3 * (10 - 15 * levels + 6 * levels**2)], -1), slope
+        )[0]
         np.testing.assert_array_equal(path[0, 0, 1], 0.0)
         assert np.abs(np.diff(path, axis=0)).max() * n < 1e4
         bend.append(np.abs(np.diff(path, 2, axis=0)).max() * n**2)
@@ -111,7 +113,7 @@ def test_aims_point_to_the_centre_of_mass_within_friction_and_fade_near_the_floo
 
 def test_pressure_is_where_the_moment_is_vertical():
     rng = np.random.default_rng(0)
-    force, moment = rng.normal(0, 50, (20, 3)) + [0, 500, 0], rng.normal(0, 20, (20, 3))
+    force, moment = rng.normal(0, 50, (20, 3)) + np.array([0, 500, 0]), rng.normal(0, 20, (20, 3))
     point = rng.normal(0, 1, (20, 3))
     found = pressure(point, force, moment)
     np.testing.assert_allclose(found.centre[:, 1], point[:, 1])

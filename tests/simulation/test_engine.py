@@ -74,7 +74,9 @@ def test_joint_moments_and_sensors_are_those_of_the_engine():
                 at = 3 if name == "pelvis" else engine.joint(name).dofadr[0]
                 error = np.abs(data.qfrc_inverse[at : at + 3] - local[r, t, i]).max()
                 worst["moment"] = max(worst["moment"], error / np.abs(local).max())
-            worst["force"] = max(worst["force"], np.abs(data.qfrc_inverse[:3] - force[r, t, 0]).max() / np.abs(force).max())
+            worst["force"] = max(
+                worst["force"], np.abs(data.qfrc_inverse[:3] - force[r, t, 0]).max() / np.abs(force).max()
+            )
             values = data.sensordata.reshape(len(sensors), 2, 3)
             for j, name in enumerate(("accelerometer", "gyroscope")):
                 mine = getattr(read, name)

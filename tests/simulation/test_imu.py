@@ -74,19 +74,25 @@ def test_integrating_the_accelerometer_twice_returns_the_path():
     read = ideal(motion, [sensor])
     i = INDEX["right_hand"]
     turn = motion.rotation[0, :, i] @ np.array(MOUNTING)
-    push = make_interp_spline(time, np.einsum("tij,tj->ti", turn, read.accelerometer[0, :, 0]) + [0, -9.81, 0], k=5)
+    push = make_interp_spline(
+        time, np.einsum("tij,tj->ti", turn, read.accelerometer[0, :, 0]) + np.array([0, -9.81, 0]), k=5
+    )
     local = np.zeros((1, len(LINKS), 3))
     local[0, i] = sensor.position
     path = motion.point(local)[0][0, :, i]
     speed = motion.velocity[0, 0, i] + np.cross(motion.omega[0, 0, i], motion.rotation[0, 0, i] @ sensor.position)
     twice = push.antiderivative(2)
-    np.testing.assert_allclose(path[0] + speed * 1.3 + twice(1.3) - twice(0) - push.antiderivative()(0) * 1.3, path[-1], atol=1e-6)
+    np.testing.assert_allclose(
+        path[0] + speed * 1.3 + twice(1.3) - twice(0) - push.antiderivative()(0) * 1.3, path[-1], atol=1e-6
+    )
 
 
 def test_errors_have_their_sizes():
     motion = forward(still({}, people(1), 40), 30.0, np.arange(1300) / 1000.0)
     motion = type(motion)(**{k: (v.repeat(300, 0) if k != "time" else v) for k, v in vars(motion).items()})
-    sensor = IMU("head", accelerometer_noise=2e-3, gyroscope_noise=1e-4, accelerometer_bias=0.1, gyroscope_bias=0.02, rate=1000.0)
+    sensor = IMU(
+        "head", accelerometer_noise=2e-3, gyroscope_noise=1e-4, accelerometer_bias=0.1, gyroscope_bias=0.02, rate=1000.0
+    )
     read = measure(motion, [sensor], sources(300))
     for values, noise, bias, rest in (
         (read.accelerometer, 2e-3, 0.1, [0, 9.81, 0]),
@@ -95,7 +101,9 @@ def test_errors_have_their_sizes():
         mean = values[:, :, 0].mean(1) - rest
         assert mean.std() == pytest.approx(bias, rel=0.1)
         assert abs(mean.mean()) < 0.2 * bias
-        assert (values[:, :, 0] - values[:, :, 0].mean(1, keepdims=True)).std() == pytest.approx(noise * np.sqrt(1000), rel=0.02)
+        assert (values[:, :, 0] - values[:, :, 0].mean(1, keepdims=True)).std() == pytest.approx(
+            noise * np.sqrt(1000), rel=0.02
+        )
 
 
 def test_readings_are_clipped_and_follow_from_their_source():
@@ -113,7 +121,11 @@ def test_readings_are_clipped_and_follow_from_their_source():
 
 @pytest.mark.parametrize(
     ("change", "match"),
-    [({"segment": "tail"}, "'tail'; allowed are pelvis"), ({"mounting": ((2.0, 0, 0), (0, 1, 0), (0, 0, 1))}, "rotation"), ({"rate": 0.0}, "rate")],
+    [
+        ({"segment": "tail"}, "'tail'; allowed are pelvis"),
+        ({"mounting": ((2.0, 0, 0), (0, 1, 0), (0, 0, 1))}, "rotation"),
+        ({"rate": 0.0}, "rate"),
+    ],
 )
 def test_impossible_sensors_are_refused(change, match):
     with pytest.raises(ValueError, match=match):

@@ -78,7 +78,7 @@ def leg(flexion: np.ndarray, twist: np.ndarray) -> dict[str, np.ndarray]:
     motion = move([Clip("arm_raise", "correct", 1, 1)], seed=3)
     joints = {name: np.broadcast_to(motion.joints[name][:, :1], (1, len(flexion), 3)).copy() for name in JOINTS}
     hip = joints["left_hip"]
-    joints["left_knee"] = hip + [0.0, -0.42, 0.0]
+    joints["left_knee"] = hip + np.array([0.0, -0.42, 0.0])
     way = np.stack([-np.sin(flexion) * np.sin(twist), -np.cos(flexion), -np.sin(flexion) * np.cos(twist)], axis=-1)
     joints["left_ankle"] = joints["left_knee"] + 0.42 * way[None]
     joints["left_foot"] = joints["left_ankle"] + [0.02, -0.05, 0.14]

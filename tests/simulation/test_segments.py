@@ -54,7 +54,7 @@ def test_masses_add_up_to_the_body_and_centres_lie_in_their_segments():
     for name in ("thigh", "shank", "upper_arm", "forearm"):
         for side, label in enumerate(("left", "right")):
             share = -i.centre[:, LINKS.index(f"{label}_{name}"), 1] / getattr(body, name)[:, 0, side]
-            assert np.all((0.36 <= share) & (share <= 0.58))
+            assert np.all((share >= 0.36) & (share <= 0.58))
     # Principal moments of a rigid body fulfil the triangle inequality.
     a = np.sort(i.moments[:, : len(SEGMENTS)], axis=-1)
     assert np.all(a[..., 2] < a[..., 0] + a[..., 1])
@@ -90,4 +90,3 @@ def test_people_weigh_what_people_weigh_and_are_otherwise_who_they_were():
     person = Person.draw(rng)
     assert person.body.height[0, 0] == pytest.approx(1.811944413091716, abs=1e-12)
     assert person.traits["tempo"] == pytest.approx(0.02910942232107011, abs=1e-12)
-

@@ -46,7 +46,9 @@ def test_forces_balance_momentum_at_every_frame(exercise):
     frames = int(motion.lengths.min())
     pose = type(pose)(pose.quaternion[:, :frames], pose.root[:, :frames], pose.offset, pose.tip)
     time = np.arange(frames) / fps
-    active = {k: v[:, :frames] for k, v in motion.exercise.contacts(body, motion.controls, np.tile(time, (4, 1))).items()}
+    active = {
+        k: v[:, :frames] for k, v in motion.exercise.contacts(body, motion.controls, np.tile(time, (4, 1))).items()
+    }
     out = signals_of(pose, body, fps, active)
 
     def momentum(times):
@@ -62,7 +64,9 @@ def test_forces_balance_momentum_at_every_frame(exercise):
     rate = differentiated(momentum(stencil(middle, 1e-4))[0], 1e-4)
     centre = momentum(middle)[1]
     weight = mass.mass[:, None, :, None] * np.array([0.0, -G, 0.0])
-    needed = rate - np.concatenate([weight.sum(2) + 0 * rate[..., :3], np.cross(centre, weight + 0 * centre).sum(2)], -1)
+    needed = rate - np.concatenate(
+        [weight.sum(2) + 0 * rate[..., :3], np.cross(centre, weight + 0 * centre).sum(2)], -1
+    )
     given = np.zeros_like(needed)
     for name, force in out.force.items():
         f = force[:, 6:-6]
