@@ -28,7 +28,7 @@ def load_recipe():
 def store_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("synthetic") / "store"
     done = subprocess.run([sys.executable, RECIPE, path, *SMALL], capture_output=True, text=True, check=True)
-    for words in ("push_up", "81 sequences in", str(path), "checksum"):
+    for words in ("push_up", "walking", "141 sequences in", str(path), "checksum"):
         assert words in done.stdout
     return path
 

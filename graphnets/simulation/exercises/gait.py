@@ -16,16 +16,18 @@ KNEE = ((22.05, 0.0), (-0.52, -20.48), (-15.04, 4.72), (-1.79, 4.37), (-0.68, 0.
 THIGH = ((3.25, 0.0), (19.95, -1.39), (-2.56, -1.79), (-0.29, 0.73), (-0.21, -0.26))
 HEEL = 0.030
 """How far the heel reaches behind the ankle, fraction of stature (our estimate)."""
-CONTACT_PITCH, OFF_PITCH, SWING_PITCH = np.radians([-21.0, 50.0, 70.0])
+CONTACT_PITCH, OFF_PITCH, SWING_PITCH = np.radians([-18.0, 45.0, 70.0])
 """Rise of the heel about the toes at heel contact, at toe-off and where it is greatest."""
 OFF_RATE = np.radians(430.0)
 """Speed of that rise at toe-off, radians a cycle."""
 FLAT = 0.13
 """Share of the cycle at which the foot lies flat."""
-AFTER, BEFORE = 0.20, 0.06
+AFTER, BEFORE = 0.20, 0.045
 """Shares of the cycle after toe-off and before heel contact in which the foot passes between floor and curves."""
-ABOVE = 20.0
+ABOVE = 80.0
 """How much more a stretched knee counts than a bent one."""
+TERMS = 9
+"""Terms of the height of the pelvis, see :func:`waves_of`."""
 GRID = 48
 """Instants of a cycle from which the height of the pelvis is found."""
 
@@ -55,7 +57,7 @@ def heel_rise(phase: Array, off: Array, push: Array) -> Array:
     contact = CONTACT_PITCH * (0.6 + 0.4 * push)
     values = [contact, 0.0, 0.0, OFF_PITCH * push, SWING_PITCH * push, contact]
     rates = [0.0, 0.0, 0.0, OFF_RATE * push, 0.0, 0.0]
-    return quintic(phase, [0.0, FLAT, off - 0.32, off, off + 0.095, 0.98], values, rates)
+    return quintic(phase, [0.0, FLAT, off - 0.26, off, off + 0.08, 0.955], values, rates)
 
 
 def swivel(y: Array, z: Array, pitch: Array, toe_out: Array) -> Array:

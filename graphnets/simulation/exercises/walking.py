@@ -14,13 +14,18 @@ from graphnets.simulation.kinematics import Array, quintic, rotation, smooth_min
 
 STATURE = 1.72
 """Metres; the walk ratio is that of a person so tall."""
-STEP = 0.76
-"""Step of the published curves, fraction of the leg from hip to ankle."""
+STEP = 0.61
+"""Step at which thighs swing as in the curves, fraction of the leg from hip to ankle: what rolling feet and the
+turning pelvis add to it makes a step of about 0.8."""
 REACH = np.radians(178.2)
 """Inner angle beyond which no knee straightens."""
 
 
-LONGEST = 0.87
+DROP = 0.16
+"""Phase at which the swinging side of the pelvis is lowest."""
+BEARS = 0.56
+"""Phase up to which a leg has a say in the height of the pelvis."""
+LONGEST = 0.85
 """Longest step, fraction of the leg; who is faster steps more often."""
 STRETCHED = np.radians(177.5)
 """Inner angle of the straightest knee but for the noise."""
@@ -52,7 +57,7 @@ class Walking(Exercise):
         "loading": Control(0.95, 0.22, 0.06, 0.45, 1.4, "", "-strength"),
         "fold": Control(0.0, 2.5, 1.0, -6.0, 6.0, "deg"),
         "clearance": Control(0.008, 0.002, 0.001, 0.004, 0.014, "height"),
-        "drop": Control(4.4, 1.0, 0.3, 1.5, 6.5, "deg", "-strength"),
+        "drop": Control(4.6, 1.0, 0.3, 1.5, 6.5, "deg", "-strength"),
         "turn": Control(4.5, 1.2, 0.4, 1.5, 8.0, "deg", "flexibility"),
         "sideways": Control(0.0105, 0.002, 0.0005, 0.006, 0.016, "height"),
         "sway": Control(1.5, 0.8, 0.3, 0.0, 3.5, "deg", "-strength"),
@@ -61,18 +66,14 @@ class Walking(Exercise):
         "elbow": Control(30.0, 7.0, 2.0, 15.0, 48.0, "deg"),
         "limp": Control(0.0, 0.05, 0.02, 0.0, 0.12),
         "weaker_left": Control(0.5, 0.6, 0.0, 0.0, 1.0),
-        "stiff": Control(0.0, 0.0, 0.0, 0.0, 0.0),
     }
     mistakes: ClassVar[dict[str, Mistake]] = {
         "limp": Mistake(
-            "One leg is spared: it stands for less time, and the other one steps short.", {"limp": (0.3, 1.0)}
+            "One leg is spared: it stands for less time, and the other one steps short.", {"limp": (0.3, 0.9)}
         ),
         "short_steps": Mistake("The steps are short and quick.", {"ratio": (-0.0012, -0.0034), "push": (-0.04, -0.2)}),
         "trunk_sway": Mistake(
             "The trunk sways over each standing leg.", {"sway": (4.0, 13.0), "sideways": (0.003, 0.012)}
-        ),
-        "stiff_knee": Mistake(
-            "One knee hardly bends in swing; hip and pelvis lift the leg around.", {"stiff": (0.3, 1.0)}
         ),
         "toes_out": Mistake("The feet point far outwards.", {"toe_out": (12.0, 32.0)}),
     }
@@ -83,7 +84,7 @@ class Walking(Exercise):
         phase = c["phase"] + time * walk.rate
         legs = both(phase) + np.zeros(2)
         ankles, toes = walk.feet(legs)
-        x, _, z, roll, twist = walk.pelvis(phase)
+        x, z, roll, twist = walk.pelvis(phase)
         x, z = x + noise["sway_x"], z + noise["sway_z"]
         roll, twist = roll + 0.3 * noise["roll"], twist + 0.5 * noise["twist"]
         tilt = c["tilt"] + 0.5 * noise["lean"] + np.radians(1.0) * np.cos(4.0 * np.pi * (phase - 0.05))
@@ -112,6 +113,7 @@ class Walking(Exercise):
         # The next foot to land is the other one: what is left of this one's support then is shared.
         early, late = walk.off[..., ::-1] - walk.gap[..., ::-1], walk.off - walk.gap
         load = quintic(s, [0.0, early, walk.gap, walk.gap + late], [0.0, 1.0, 1.0, 0.0])
+        load = np.clip(load, 0.0, 1.0)
         return {"left_foot": load[..., 0], "right_foot": load[..., 1]}
 
     def _arms(
@@ -152,13 +154,15 @@ class Steps:
         self.toe_out = both(c["toe_out"]) + np.zeros(2)
         self.push, self.long = both(c["push"] * (0.7 + 0.3 * self.size)), both(self.stride)
         short = 0.03 * both(c["limp"] * body.height) * (1.0 - self.weak)
+        self.terms = np.zeros((len(self.stride), gait.TERMS))
         self.place = -short
         self.place = self.place + self._ahead()
         self.terms = self._fit()
         landing = self._gap_state(1.0 + 0.0 * self.off)
         self.ends = (self._gap_state(self.off), (landing[0], -landing[1], landing[2]))
-        self.lift = 0.0 * self.long
-        self.lift = self._lift()
+        self.lift = [0.0 * self.long, 0.0 * self.long]
+        self.lift[0] = self._lift(0)
+        self.lift[1] = self._lift(1)
         self.down = self._excess()
 
     def own(self, legs: Array) -> tuple[Array, Array]:
@@ -179,20 +183,14 @@ class Steps:
         lean = self.c["limp"] * np.radians(5.0) * (2.0 * self.weak[..., 0] - 1.0)
         return self._of(lean, phase) * 0.5 * (1.0 + self._of(2.0 * self.weak[..., 0] - 1.0, phase) * self.side(phase))
 
-    def pelvis(self, phase: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """x, nothing, z, roll and rotation of the pelvis."""
+    def pelvis(self, phase: Array) -> tuple[Array, Array, Array, Array]:
+        """x, z, roll and rotation of the pelvis."""
         c, size = self.c, self.body.height
         x = self._of(c["sideways"], phase) * self.side(phase)
         z = self._of(self.stride, phase) * phase
         z = z + self._of(0.005 * size * c["speed"] / 1.3, phase) * np.sin(4.0 * np.pi * (phase - 0.06))
-        roll = self._of(c["drop"], phase) * np.cos(2.0 * np.pi * (phase - 0.14))
-        # A stiff leg is lifted by its side of the pelvis in the middle of its swing.
-        signs, lags = LEFT_RIGHT, self.lag
-        for k in range(2):
-            s = (phase - self._of(lags[..., k], phase)) % 1.0
-            hike = self._of(c["stiff"] * self.weak[..., k], phase) * np.radians(7.0)
-            roll = roll + signs[k] * hike * quintic_bump(s, 0.50, 0.78, 1.0)
-        return x, 0.0 * phase, z, roll, self.turned(phase)
+        roll = self._of(c["drop"], phase) * np.cos(2.0 * np.pi * (phase - DROP))
+        return x, z, roll, self.turned(phase)
 
     def height(self, phase: Array) -> Array:
         """Of the pelvis, before the legs are too short for it."""
@@ -206,10 +204,9 @@ class Steps:
         free = (
             free + gait.fading(s - self.off, self.ends[0], gait.AFTER) + gait.fading(1.0 - s, self.ends[1], gait.BEFORE)
         )
-        # A step that is cut short or a stiff knee would drag the toes: the foot is lifted as far as it takes.
-        bump = quintic_bump(s, self.off, 0.5 + 0.5 * self.off, 1.0)
-        aside = LEFT_RIGHT * both(self.c["stiff"] * 0.035 * self.body.height) * self.weak * bump
-        free = free + vector(aside, self.lift * bump, 0.0)
+        # A step that is cut short would drag the toes: the foot is lifted as far as it takes.
+        early, late = self._bumps(s)
+        free = free + vector(0.0, self.lift[0] * early + self.lift[1] * late, 0.0)
         ankles = np.where((s < self.off)[..., None], self._planted(cycles, s), free)
         flat = self.body.foot
         pitch = gait.heel_rise(s, self.off, self.push)
@@ -229,17 +226,16 @@ class Steps:
     def _leg(self, s: Array) -> tuple[Array, Array]:
         """Height and way ahead of the ankle from the hip by the published curves, ``[R, F, 2]``."""
         middle = quintic_bump(s % 1.0, 0.52, 0.73, 0.97)
-        fold = both(self.c["fold"]) - np.radians(38.0) * both(self.c["stiff"]) * self.weak
-        knee = gait.knee_flexion(s, both(self.c["loading"] * self.c["speed"] / 1.3)) + fold * middle
+        knee = gait.knee_flexion(s, both(self.c["loading"] * self.c["speed"] / 1.3)) + both(self.c["fold"]) * middle
         thigh = np.radians(3.25) + both(self.size) * (gait.series(s, gait.THIGH) - np.radians(3.25))
         a, b = self.body.thigh, self.body.shank
         return -a * np.cos(thigh) - b * np.cos(thigh - knee), a * np.sin(thigh) + b * np.sin(thigh - knee)
 
     def _hips(self, legs: Array) -> Array:
         """Each leg's hip at the body's phase for that leg, ``[R, F, 2, 3]``."""
-        x, _, z, roll, twist = self.pelvis(legs)
+        x, z, roll, twist = self.pelvis(legs)
         across = rotation(0.0, roll, twist)[..., 0]
-        y = self.height(legs) if hasattr(self, "terms") else 0.0 * x
+        y = self.height(legs)
         return vector(x, y, z) + LEFT_RIGHT[:, None] * both(both(self.body.hip)) * across
 
     def _free(self, legs: Array, s: Array) -> Array:
@@ -258,7 +254,7 @@ class Steps:
         _, z = self._leg(s)
         hips = self._hips(s + self.lag)[..., 2]
         planted = self._planted(0.0 * s, s)[..., 2]
-        return (hips + z - planted).mean(axis=(1, 2), keepdims=True) - 0.004 * both(self.body.height)
+        return (hips + z - planted).mean(axis=(1, 2), keepdims=True)
 
     def _fit(self) -> Array:
         """See :func:`gait.fitted_height`."""
@@ -269,7 +265,7 @@ class Steps:
         hips, ankles = self._hips(legs), self._planted(cycles, s)
         square = reach**2 - ((ankles - hips)[..., ::2] ** 2).sum(-1)
         wanted = ankles[..., 1] - hips[..., 1] + np.sqrt(np.maximum(square, 0.01))
-        weight = quintic(s, [0.0, 0.03, 0.46, 0.56], [1.0, 1.0, 1.0, 0.0])
+        weight = quintic(s, [0.0, 0.03, BEARS - 0.10, BEARS], [1.0, 1.0, 1.0, 0.0])
         return gait.fitted_height(wanted, weight, legs[0, :, 0])
 
     def _excess(self) -> Array:
@@ -289,13 +285,25 @@ class Steps:
         before, now, after = (gap[:, i : i + 1] for i in range(3))
         return now, (after - before) / (2.0 * step), (after - 2.0 * now + before) / step**2
 
-    def _lift(self) -> Array:
-        """By how much the swing has to be higher for the toes to clear the floor, ``[R, 1, 2]``."""
-        s = self.off + (1.0 - self.off) * np.linspace(0.15, 0.92, 24)[None, :, None]
-        _, toes = self.feet(s + self.lag)
-        bump = quintic_bump(s, self.off, 0.5 + 0.5 * self.off, 1.0)
-        need = both(self.body.toe_height) + both(self.c["clearance"]) * np.minimum(1.0, 2.0 * bump)
-        return np.maximum(((need - toes[..., 1]) / bump).max(axis=1, keepdims=True), 0.0)
+    def _bumps(self, s: Array) -> tuple[Array, Array]:
+        """Where a swinging foot is lifted for its toes, and where for its heel."""
+        return quintic_bump(s, self.off, 0.7 * self.off + 0.3, 1.0), quintic_bump(
+            s, self.off, 0.4 * self.off + 0.6, 1.0
+        )
+
+    def _lift(self, which: int) -> Array:
+        """How much to lift a swinging foot for its toes (0), then its heel (1), to clear the floor, ``[R, 1, 2]``."""
+        s = self.off + (1.0 - self.off) * np.linspace(0.12, 0.88, 30)[None, :, None]
+        ankles, toes = self.feet(s + self.lag)
+        back, floor = -gait.HEEL * both(self.body.height), -both(self.body.ankle)
+        pitch = gait.heel_rise(s, self.off, self.push)
+        bump = self._bumps(s)[which]
+        clear = both(self.c["clearance"]) * np.minimum(1.0, 2.0 * bump)
+        heights = (
+            toes[..., 1] - both(self.body.toe_height),
+            (ankles + gait.swivel(floor, back, pitch, self.toe_out))[..., 1],
+        )
+        return np.maximum(((clear - heights[which]) / bump).max(axis=1, keepdims=True), 0.0)
 
 
 def quintic_bump(s: Array, start: Array | float, top: Array | float, end: Array | float) -> Array:
