@@ -60,8 +60,11 @@ class SitToStand(Exercise):
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:
         """See :meth:`Exercise.move`."""
         u = time / c["duration"]
-        up = quintic(u, [c["rise"], 0.47, 0.56, 1.0 - c["rise"] + 0.02], [0.0, 1.0, 1.0, 0.0])
-        bow = quintic(u, [0.03, c["rise"] + 0.08, 0.47, 0.56, 0.92 - c["rise"], 0.98], [0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
+        # The trunk is bent farthest as the hips leave the seat and upright before the legs are: the centre of pressure
+        # then stays within the feet.
+        rise = c["rise"]
+        up = quintic(u, [rise, 0.51, 0.52, 1.02 - rise], [0.0, 1.0, 1.0, 0.0])
+        bow = quintic(u, [0.0, rise, 0.44, 0.59, 1.0 - rise, 1.0], [0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
         thigh, shank = shortest(body.thigh, body.shank)
         knee = c["seat_knee"] + (c["straight_knee"] + c["finish"] - c["seat_knee"]) * up + noise["knee"] * up
         end_shin = np.radians(3.0) - 0.35 * np.minimum(c["finish"], 0.0)
