@@ -26,7 +26,7 @@ AFTER, BEFORE = 0.20, 0.045
 """Shares of the cycle after toe-off and before heel contact in which the foot passes between floor and curves."""
 ABOVE = 80.0
 """How much more a stretched knee counts than a bent one."""
-TERMS = 9
+TERMS = 7
 """Terms of the height of the pelvis, see :func:`waves_of`."""
 GRID = 48
 """Instants of a cycle from which the height of the pelvis is found."""
@@ -102,13 +102,13 @@ def fading(way: Array, state: tuple[Array, ...], length: float) -> Array:
 
 
 def waves_of(phase: Array) -> Array:
-    """The terms of the pelvis's height: constant, once, twice, four and six times a cycle, ``[..., 9]``."""
-    angle = 2.0 * np.pi * phase[..., None] * np.array([1.0, 2.0, 4.0, 6.0])
+    """The terms of the pelvis's height: constant, once, twice and four times a cycle, ``[..., 7]``."""
+    angle = 2.0 * np.pi * phase[..., None] * np.array([1.0, 2.0, 4.0])
     return np.concatenate([np.ones((*phase.shape, 1)), np.cos(angle), np.sin(angle)], axis=-1)
 
 
 def fitted_height(wanted: Array, weight: Array, phase: Array) -> Array:
-    """Coefficients ``[R, 9]`` of the smooth height that comes closest to what both legs want, rather below than above.
+    """Coefficients ``[R, 7]`` of the smooth height that comes closest to what both legs want, rather below than above.
 
     Least squares in which what lies above counts :data:`ABOVE` times (Newey & Powell, "Asymmetric least squares
     estimation and testing", Econometrica 55(4), 1987): a knee can bend more than it should, but not stretch more.
@@ -119,7 +119,7 @@ def fitted_height(wanted: Array, weight: Array, phase: Array) -> Array:
         phase: Of the body, ``[GRID]``.
     """
     terms = waves_of(phase)
-    small = 1e-4 * np.diag([0.0, *2 * (1.0, 1.0, 4.0, 16.0)])
+    small = 1e-4 * np.diag([0.0, *2 * (1.0, 1.0, 4.0)])
     used = weight
     for _ in range(6):
         normal = np.einsum("gi,rg,gj->rij", terms, used.sum(-1), terms) + small

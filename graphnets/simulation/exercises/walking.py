@@ -17,7 +17,7 @@ STATURE = 1.72
 STEP = 0.61
 """Step at which thighs swing as in the curves, fraction of the leg from hip to ankle: what rolling feet and the
 turning pelvis add to it makes a step of about 0.8."""
-REACH = np.radians(178.2)
+REACH = np.radians(178.8)
 """Inner angle beyond which no knee straightens."""
 
 
@@ -25,9 +25,11 @@ DROP = 0.16
 """Phase at which the swinging side of the pelvis is lowest."""
 BEARS = 0.56
 """Phase up to which a leg has a say in the height of the pelvis."""
+SLACK = 0.0045
+"""Metres by which the pelvis stays below what stretched legs allow, for the noise."""
 LONGEST = 0.85
 """Longest step, fraction of the leg; who is faster steps more often."""
-STRETCHED = np.radians(177.5)
+STRETCHED = np.radians(178.0)
 """Inner angle of the straightest knee but for the noise."""
 
 
@@ -85,13 +87,14 @@ class Walking(Exercise):
         legs = both(phase) + np.zeros(2)
         ankles, toes = walk.feet(legs)
         x, z, roll, twist = walk.pelvis(phase)
-        x, z = x + noise["sway_x"], z + noise["sway_z"]
-        roll, twist = roll + 0.3 * noise["roll"], twist + 0.5 * noise["twist"]
+        # Little noise where it would stretch a leg that is nearly straight: the force on the ground would show it.
+        x, z = x + 0.5 * noise["sway_x"], z + 0.2 * noise["sway_z"]
+        roll, twist = roll + 0.15 * noise["roll"], twist + 0.25 * noise["twist"]
         tilt = c["tilt"] + 0.5 * noise["lean"] + np.radians(1.0) * np.cos(4.0 * np.pi * (phase - 0.05))
         hip = rotation(0.0, roll, twist)
         offsets = LEFT_RIGHT[:, None] * both(both(body.hip)) * hip[..., None, :, 0]
         ceiling = pelvis_height(x, z, offsets, ankles, span(REACH, body.thigh, body.shank))
-        pelvis = vector(x, smooth_min(walk.height(phase) - walk.down, ceiling), z)
+        pelvis = vector(x, smooth_min(walk.height(phase) - walk.down, ceiling, 0.002), z)
         # The lower trunk leans less than the pelvis is tilted: that is what the lumbar curve is for.
         lean = c["posture"] + 0.15 * tilt + 0.6 * noise["lean"]
         turn = -0.8 * walk.turned(phase) + 0.6 * noise["twist"]
@@ -270,12 +273,14 @@ class Steps:
 
     def _excess(self) -> Array:
         """By how much the height is beyond what stretched legs allow, at the worst instant, ``[R, 1]``."""
-        legs = self._grid()
+        # The feet are farthest ahead just before they land: closer instants there.
+        s = np.concatenate([np.linspace(0.0, 0.94, gait.GRID), np.linspace(0.95, 1.0, 16, endpoint=False)])
+        legs = s[None, :, None] + self.lag
         ankles, _ = self.feet(legs)
         line = ankles - self._hips(legs)
         reach = span(STRETCHED, self.body.thigh, self.body.shank)
         most = np.sqrt(np.maximum(reach**2 - line[..., 0] ** 2 - line[..., 2] ** 2, 0.01))
-        return np.maximum((-line[..., 1] - most).max(axis=(1, 2))[:, None], 0.0)
+        return np.maximum((-line[..., 1] - most).max(axis=(1, 2))[:, None] + SLACK, 0.0)
 
     def _gap_state(self, s: Array, step: float = 2e-3) -> tuple[Array, Array, Array]:
         """How far the foot on the floor is from the curves, with its two derivatives by the phase, at ``s``."""
