@@ -2,15 +2,20 @@
 
 Usage:
     python datasets/synthetic/prepare.py STORE [--subjects 20] [--repetitions 4] [--seed 0] [--fps 30]
+    python datasets/synthetic/prepare.py STORE --modalities all --exercises squat walking --workers 2
 
 Each subject does every exercise ``repetitions`` times correctly and as often with each of its mistakes. The same
-settings give the same store. An interrupted run goes on where it stopped when it is started again.
+settings give the same store, whatever the number of workers. An interrupted run goes on where it stopped when it is
+started again.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +26,30 @@ from rich.text import Text
 from graphnets.data import Store, StoreWriter
 from graphnets.data.card import load_card
 from graphnets.data.scripts import make_console, progress_bar, run_script, store_table
-from graphnets.simulation import Recording, generate, plan
+from graphnets.runtime import keep_freed_memory
+from graphnets.simulation import (
+    EXERCISES,
+    MODALITIES,
+    VIEWS,
+    Clip,
+    Recording,
+    Setup,
+    groups,
+    mistake_classes,
+    plan,
+    render,
+)
+from graphnets.simulation.clips import checked_exercises
+from graphnets.simulation.worn import PLACES, sensor_skeleton
+from graphnets.skeleton import Skeleton
 
 CARD = Path(__file__).with_name("card.yaml")
 LEAST_SUBJECTS = 3
 """One to train on, one to validate on, one to test on."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare the store; returns the exit code."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description="Generate the synthetic exercises.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -40,12 +60,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other people; 0 and above")
     parser.add_argument("--fps", type=float, default=30.0, help="frames a second, 5 to 240")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--exercises", nargs="+", choices=list(EXERCISES), help="which; all if not given")
+    usual = Setup()
+    parser.add_argument(
+        "--modalities",
+        nargs="+",
+        choices=[*MODALITIES, "all"],
+        default=list(usual.modalities),
+        help="what is recorded; all is every one but the third and fourth camera",
+    )
+    parser.add_argument("--cameras", type=int, choices=range(len(VIEWS) + 1), help="views, instead of naming them")
+    parser.add_argument("--skeleton", default=usual.skeleton, help="of pose and views, a built-in one")
+    parser.add_argument("--distortion", type=float, default=usual.distortion, help="spread of the lenses' distortion")
+    parser.add_argument("--sensors", nargs="+", choices=list(PLACES), help="where; those of tan_imu8 if not given")
+    parser.add_argument("--imu-rate", type=float, default=usual.imu_rate, help="samples a second of the sensors")
+    parser.add_argument("--askew", type=float, default=usual.askew, help="spread of the sensors' mounting, degrees")
+    parser.add_argument("--workers", type=int, default=1, help="processes that generate; the store is the same")
+    return parser.parse_args(arguments)
+
+
+def setup_of(options: argparse.Namespace) -> Setup:
+    """What to record.
+
+    Raises:
+        ValueError: A setting is not allowed.
+    """
+    wanted = set(options.modalities)
+    if "all" in wanted:
+        wanted = set(MODALITIES) - set(VIEWS[2:])
+    if options.cameras is not None:
+        wanted = wanted - set(VIEWS) | set(VIEWS[: options.cameras])
+    return Setup(
+        modalities=tuple(name for name in MODALITIES if name in wanted),
+        skeleton=options.skeleton,
+        distortion=options.distortion,
+        sensors=tuple(options.sensors) if options.sensors else None,
+        imu_rate=options.imu_rate,
+        askew=options.askew,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare the store; returns the exit code."""
+    options = parse(arguments)
+    if not 1 <= options.workers <= 256:
+        raise ValueError(f"workers is {options.workers}; allowed are 1 to 256")
+    setup = setup_of(options)
     settings = {name: getattr(options, name) for name in ("subjects", "repetitions", "seed", "fps")}
-    console, card = make_console(), store_card(load_card(CARD), settings)
+    settings["exercises"] = checked_exercises(options.exercises)
+    console, card = make_console(), store_card(load_card(CARD), settings, setup)
     if options.store.exists():
         return already_there(console, options.store, card)
-    write(options.store, card, settings, console)
+    keep_freed_memory()
+    write(options.store, card, settings, setup, options.workers, console)
     store = Store(options.store)
     console.print(exercise_table(store))
     console.print(store_table(store))
@@ -53,8 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def store_card(card: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The card with the settings and the protocol for this number of subjects.
+def store_card(card: Mapping[str, Any], settings: Mapping[str, Any], setup: Setup | None = None) -> dict[str, Any]:
+    """The card of what is generated: its modalities, classes and settings, the protocol for this number of subjects.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -68,12 +135,43 @@ def store_card(card: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
         raise ValueError(f"fps is {settings['fps']}; allowed are 5 to 240")
     if settings["seed"] < 0:
         raise ValueError(f"seed is {settings['seed']}; allowed are 0 and above")
-    clips = plan(settings["subjects"], settings["repetitions"])
-    names = list(dict.fromkeys(clip.subject_name for clip in clips))
+    plan(settings["subjects"], 1), plan(1, settings["repetitions"])  # they refuse other numbers
+    names = [Clip("", "", subject, 1).subject_name for subject in range(1, settings["subjects"] + 1)]
     side = max(1, round(0.2 * len(names)))
     first, second = len(names) - 2 * side, len(names) - side
     split = {"train": names[:first], "val": names[first:second], "test": names[second:]}
-    return {**card, "settings": dict(settings), "protocols": {"by_subject": split}}
+    setup = setup or Setup()
+    chosen = list(settings["exercises"])
+    return {
+        **card,
+        "modalities": {name: modality_of(card, name, setup) for name in setup.modalities},
+        "labels": {"exercise": {"classes": chosen}, "mistake": {"classes": mistake_classes(chosen)}},
+        "settings": {**settings, **settings_of(setup)},
+        "protocols": {"by_subject": split},
+    }
+
+
+def modality_of(card: Mapping[str, Any], name: str, setup: Setup) -> dict[str, Any]:
+    """The card's entry of a modality with the skeleton that the setup asks for."""
+    own: dict[str, Any] = dict(card["modalities"][name])
+    if name in ("pose", *VIEWS):
+        own["skeleton"] = Skeleton.load(setup.skeleton).to_dict()
+    if name == "imu":
+        own["skeleton"] = sensor_skeleton(setup.sensors).to_dict()
+    return own
+
+
+def settings_of(setup: Setup) -> dict[str, Any]:
+    """The setup as plain values, without what the chosen modalities don't use."""
+    out: dict[str, Any] = {"modalities": list(setup.modalities)}
+    if {"pose", *VIEWS} & set(setup.modalities):
+        out["skeleton"] = setup.skeleton
+    if set(VIEWS) & set(setup.modalities):
+        out["distortion"] = setup.distortion
+    if "imu" in setup.modalities:
+        out |= {"sensors": list(sensor_skeleton(setup.sensors).joints), "imu_rate": setup.imu_rate}
+        out["askew"] = setup.askew
+    return out
 
 
 def already_there(console: Console, path: Path, card: Mapping[str, Any]) -> int:
@@ -91,26 +189,57 @@ def already_there(console: Console, path: Path, card: Mapping[str, Any]) -> int:
     return 0
 
 
-def write(path: Path, card: Mapping[str, Any], settings: Mapping[str, Any], console: Console) -> None:
+def write(
+    path: Path, card: Mapping[str, Any], settings: Mapping[str, Any], setup: Setup, workers: int, console: Console
+) -> None:
     """Generate and write; what an interrupted run wrote is kept."""
-    total = len(plan(settings["subjects"], settings["repetitions"]))
+    ask = {name: settings[name] for name in ("subjects", "repetitions", "exercises")}
     with StoreWriter(path, card) as writer, progress_bar(console) as progress:
-        task = progress.add_task("generating", total=total, completed=len(writer.done))
-        for recording in generate(**settings, skip=frozenset(writer.done)):
-            add(writer, recording)
-            progress.advance(task)
+        done = frozenset(writer.done)
+        total = settings["subjects"] * settings["repetitions"] * len(_kinds(settings["exercises"]))
+        task = progress.add_task("generating", total=total, completed=len(done))
+        for recordings in made(groups(**ask, skip=done), settings["seed"], settings["fps"], setup, workers):
+            for recording in recordings:
+                if recording.id not in done:
+                    add(writer, recording)
+                    progress.advance(task)
+
+
+def _kinds(exercises: Sequence[str]) -> list[Clip]:
+    """One clip of every exercise and mistake."""
+    return plan(1, 1, exercises)
+
+
+def made(clips: Iterator[list[Clip]], seed: int, fps: float, setup: Setup, workers: int) -> Iterator[list[Recording]]:
+    """Recordings of groups of clips, in their order; never more than a few groups at once, however many there are."""
+    if workers == 1:
+        for group in clips:
+            yield render(group, seed, fps, setup)
+        return
+    # Started afresh: a fork would carry along the threads of PyTorch.
+    with ProcessPoolExecutor(workers, get_context("spawn"), keep_freed_memory) as pool:
+        waiting: deque[Future[list[Recording]]] = deque()
+        try:
+            for group in clips:
+                waiting.append(pool.submit(render, group, seed, fps, setup))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def add(writer: StoreWriter, recording: Recording) -> None:
     """Add a recording to the store."""
     clip = recording.clip
+    # The first camera's column has its own name, older than the others.
+    places = {f"{'camera' if view == VIEWS[0] else view}_azimuth": a for view, a in recording.azimuths.items()}
     writer.add(
         recording.id,
         clip.subject_name,
-        {
-            "pose": (recording.pose, None, recording.fps),
-            "pose2d": (recording.pose2d, recording.pose2d_mask, recording.fps),
-        },
+        {name: (s.values, s.mask, s.fps) for name, s in recording.streams.items()},
         {"exercise": clip.exercise, "mistake": clip.label},
         {
             "pair": clip.pair,
@@ -118,8 +247,9 @@ def add(writer: StoreWriter, recording: Recording) -> None:
             "repetition": clip.repetition,
             "tempo": round(1.0 / recording.duration, 4),
             "height": round(recording.height, 4),
+            "mass": round(recording.mass, 2),
             "heading": round(recording.heading, 2),
-            "camera_azimuth": round(recording.camera_azimuth, 2),
+            **{name: round(azimuth, 2) for name, azimuth in places.items()},
         },
     )
 
@@ -132,7 +262,7 @@ def exercise_table(store: Store) -> Table:
         table.add_column(name, justify="right")
     groups = [(name, store.index[store.index["exercise"] == name]) for name in store.labels["exercise"]]
     for name, rows in [*groups, ("all", store.index)]:
-        length = rows["pose.length"]
+        length = rows[f"{store.modalities[0]}.length"]
         correct = int((rows["mistake"] == "correct").sum())
         cells = (len(rows), correct, int(length.sum()), int(length.min()), int(length.max()))
         table.add_row(name, *(f"{cell:,}" for cell in cells), end_section=name == groups[-1][0])

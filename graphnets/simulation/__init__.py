@@ -9,12 +9,15 @@ from graphnets.simulation.body import Body, Person
 from graphnets.simulation.camera import Camera, Detector, aim, draw_camera
 from graphnets.simulation.clips import CORRECT, Clip, mistake_classes, plan
 from graphnets.simulation.exercises import EXERCISES, Control, Exercise, Mistake
-from graphnets.simulation.generate import Recording, generate, render
+from graphnets.simulation.generate import Recording, generate, groups, render
 from graphnets.simulation.motion import Motion, move, person_of
+from graphnets.simulation.streams import MODALITIES, VIEWS, Setup, Stream
 
 __all__ = [
     "CORRECT",
     "EXERCISES",
+    "MODALITIES",
+    "VIEWS",
     "Body",
     "Camera",
     "Clip",
@@ -25,9 +28,12 @@ __all__ = [
     "Motion",
     "Person",
     "Recording",
+    "Setup",
+    "Stream",
     "aim",
     "draw_camera",
     "generate",
+    "groups",
     "mistake_classes",
     "move",
     "person_of",

@@ -31,6 +31,8 @@ class Camera:
         height: Above the floor, metres.
         target: Height of the point that it aims at, on the vertical axis, metres.
         focal: Focal length in pixels; the principal point is the middle of the picture.
+        distortion: Radial distortion ``k`` of the lens: a ray that meets the plane at distance 1 at ``r`` is seen at
+            ``r (1 + k r^2)``; negative for a barrel.
     """
 
     azimuth: float
@@ -38,6 +40,7 @@ class Camera:
     height: float
     target: float
     focal: float
+    distortion: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,13 @@ class Views:
         position: ``[R, 3]``.
         orientation: ``[R, 3, 3]``; the rows point right, down and ahead.
         focal: ``[R]``, in pixels.
+        distortion: ``[R]``, or one for all, see :class:`Camera`.
     """
 
     position: Array
     orientation: Array
     focal: Array
+    distortion: Array | float = 0.0
 
     def project(self, points: Array) -> tuple[Array, Array]:
         """Project world points.
@@ -72,20 +77,22 @@ class Views:
         if np.any(depth <= 0.1):
             raise ValueError(f"a joint is {depth.min():.2f} m in front of the camera; at least 0.1 m is needed")
         scale = self.focal[lead] / depth
+        if np.any(self.distortion):
+            bent = np.broadcast_to(self.distortion, self.focal.shape)[lead]
+            scale = scale * (1.0 + bent * (right**2 + down**2) / depth**2)
         return np.stack([WIDTH / 2 + scale * right, HEIGHT / 2 + scale * down], axis=-1), depth
 
 
 def aim(cameras: Sequence[Camera]) -> Views:
     """Positions and orientations of cameras."""
-    azimuth, distance, height, target, focal = (
-        np.array([getattr(c, name) for c in cameras]) for name in ("azimuth", "distance", "height", "target", "focal")
-    )
+    names = ("azimuth", "distance", "height", "target", "focal", "distortion")
+    azimuth, distance, height, target, focal, bent = (np.array([getattr(c, n) for c in cameras]) for n in names)
     position = vector(distance * np.sin(azimuth), height, distance * np.cos(azimuth))
     ahead = vector(0.0, target, 0.0) - position
     ahead /= norm(ahead)[..., None]
     right = np.cross(ahead, [0.0, 1.0, 0.0])
     right /= norm(right)[..., None]
-    return Views(position, np.stack([right, np.cross(ahead, right), ahead], axis=1), focal)
+    return Views(position, np.stack([right, np.cross(ahead, right), ahead], axis=1), focal, bent)
 
 
 def draw_camera(subject: np.random.Generator, clip: np.random.Generator, target: float) -> Camera:

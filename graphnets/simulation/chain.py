@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ class Kinematics:
         velocity: Of the origin.
         acceleration: Of the origin.
         outer: Outer end of head, hands and feet in the link's frame, ``[R, L, 3]``.
+        links: What the axis of links holds; all of ``LINKS`` unless :func:`forward` was asked for some.
     """
 
     time: Array
@@ -41,6 +43,7 @@ class Kinematics:
     velocity: Array
     acceleration: Array
     outer: Array
+    links: tuple[str, ...] = LINKS
 
     @property
     def joints(self) -> dict[str, Array]:
@@ -83,8 +86,23 @@ def apply_back(rotation: Array, vector: Array) -> Array:
     return out
 
 
+def with_ancestors(links: Collection[str]) -> tuple[str, ...]:
+    """Links and all that lie between them and the root, in the order of ``LINKS``."""
+    needed = {"pelvis"}
+    for link in links:
+        while link not in needed:
+            needed.add(link)
+            link = PARENT[link]
+    return tuple(name for name in LINKS if name in needed)
+
+
 def forward(
-    pose: Pose, rate: float, times: Array, degree: int = 5, lengths: NDArray[np.int64] | None = None
+    pose: Pose,
+    rate: float,
+    times: Array,
+    degree: int = 5,
+    lengths: NDArray[np.int64] | None = None,
+    links: Collection[str] | None = None,
 ) -> Kinematics:
     """Kinematics of the motion that interpolates poses.
 
@@ -102,38 +120,48 @@ def forward(
         degree: Of the splines, 5 or 3.
         lengths: Knots of each repetition, ``[R]``, all if None. After its last one a repetition stands still; none
             depends on how long others are.
+        links: Only these and their ancestors are computed, which saves time; the properties of the result that need
+            others then can't be had. All if None.
 
     Returns:
         The moving chain.
     """
-    people, knots, links = pose.quaternion.shape[:3]
+    names = LINKS if links is None else with_ancestors(links)
+    chosen = [INDEX[name] for name in names]
+    quaternion, offset, outer = pose.quaternion, pose.offset, pose.tip
+    if names != LINKS:
+        quaternion, offset, outer = quaternion[:, :, chosen], offset[:, chosen], outer[:, chosen]
+    people, knots, count = quaternion.shape[:3]
     times = np.asarray(times, np.float64)
     # Components, links, repetitions, knots: the products come out in the order that vectors() has.
-    turns = np.ascontiguousarray(pose.quaternion.transpose(3, 2, 0, 1)).reshape(-1, people, knots)
+    turns = np.ascontiguousarray(quaternion.transpose(3, 2, 0, 1)).reshape(-1, people, knots)
     state = np.concatenate([turns, pose.root.transpose(2, 0, 1)])
     moved = _interpolate(state, np.full(people, knots) if lengths is None else lengths, rate, times, degree)
-    q, q1, q2 = moved[:, :-3].reshape(3, 4, links, people, -1).transpose(0, 3, 4, 2, 1)
+    q, q1, q2 = moved[:, :-3].reshape(3, 4, count, people, -1).transpose(0, 3, 4, 2, 1)
     inverse = 1.0 / square_of(q)
     growth = 2.0 * inverse * (q[..., 0] * q1[..., 0] + dot(q[..., 1:], q1[..., 1:]))[..., None]
     omega = _rate(q1, q) * inverse
     alpha = _rate(q2, q) * inverse - growth * omega
     rotation = matrices(q)
     place = [vectors(omega.shape) for _ in range(3)]
-    root = INDEX["pelvis"]
+    where = {name: i for i, name in enumerate(names)}
+    root = where["pelvis"]
     for out, value in zip(place, moved[:, -3:], strict=True):
         out[:, :, root] = value.transpose(1, 2, 0)
     # Arms from each parent's origin to the link's, then summed from the root outwards.
-    parents = np.array([INDEX.get(PARENT.get(name, ""), root) for name in LINKS])
+    parents = [where.get(PARENT.get(name, ""), root) for name in names]
     arm, spin, turn = vectors(omega.shape), vectors(omega.shape), vectors(omega.shape)
     for i, j in enumerate(parents):
-        arm[:, :, i] = apply(rotation[:, :, j], pose.offset[:, None, i])
+        arm[:, :, i] = apply(rotation[:, :, j], offset[:, None, i])
         spin[:, :, i], turn[:, :, i] = omega[:, :, j], alpha[:, :, j]
     speed = cross(spin, arm)
     push = cross(turn, arm) + cross(spin, speed)
-    for i, parent in reversed(UPWARDS):
-        for out, change in zip(place, (arm, speed, push), strict=True):
-            np.add(out[:, :, parent], change[:, :, i], out=out[:, :, i])
-    return Kinematics(times, rotation, omega, alpha, place[0], place[1], place[2], pose.tip)
+    for child, parent in reversed(UPWARDS):
+        if LINKS[child] in where:
+            i, j = where[LINKS[child]], where[LINKS[parent]]
+            for out, change in zip(place, (arm, speed, push), strict=True):
+                np.add(out[:, :, j], change[:, :, i], out=out[:, :, i])
+    return Kinematics(times, rotation, omega, alpha, place[0], place[1], place[2], outer, names)
 
 
 def _interpolate(knots: Array, lengths: NDArray[np.int64], rate: float, times: Array, degree: int) -> Array:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnets.simulation.camera import Camera, Detector, aim, draw_camera
-from graphnets.simulation.clips import Clip, plan, source
+from graphnets.simulation.clips import Clip, plan
 from graphnets.simulation.motion import move
-from graphnets.skeleton import Skeleton
+from graphnets.simulation.streams import MODALITIES, Setup, Stream, record
 
-SKELETON = "kinect20"
+__all__ = ["MODALITIES", "Recording", "Setup", "Stream", "generate", "groups", "render"]
+
 Float32 = NDArray[np.float32]
+AT_ONCE = 20
+"""Repetitions that are computed together: enough to fill vectors, few enough to stay in the caches."""
 
 
 @dataclass(frozen=True)
@@ -24,27 +26,25 @@ class Recording:
 
     Attributes:
         clip: What it is.
-        fps: Frames a second.
-        pose: Joints in metres in the order of ``kinect20``, ``[T, 20, 3]``; x left, y up, z forward.
-        pose2d: Pixels right of and below the upper left corner, and confidence, ``[T, 20, 3]``; zeros where missed.
-        pose2d_mask: What the detector found, ``[T, 20]``.
+        fps: Frames a second of everything but the sensors.
+        streams: What was recorded, by modality; units and axes are in the card of ``datasets/synthetic``.
         severity: 0 for a correct repetition, else from mild (near 0) to strong (1).
         duration: Of the repetition, in seconds.
         height: Of the subject, in metres.
+        mass: Of the subject, in kg.
         heading: Where the subject faces, in degrees from z towards x.
-        camera_azimuth: Where the camera stands, in degrees from z towards x.
+        azimuths: Where the camera of each view stands, in degrees from z towards x.
     """
 
     clip: Clip
     fps: float
-    pose: Float32
-    pose2d: Float32
-    pose2d_mask: NDArray[np.bool_]
+    streams: dict[str, Stream]
     severity: float
     duration: float
     height: float
+    mass: float
     heading: float
-    camera_azimuth: float
+    azimuths: dict[str, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -56,6 +56,28 @@ class Recording:
         """Of the clip, like ``s03``."""
         return self.clip.subject_name
 
+    @property
+    def pose(self) -> Float32:
+        """Joints in metres, ``[T, V, 3]``; x left, y up, z forward."""
+        return self.streams["pose"].values
+
+    @property
+    def pose2d(self) -> Float32:
+        """Pixels right of and below the upper left corner, and confidence, ``[T, V, 3]``; zeros where missed."""
+        return self.streams["pose2d"].values
+
+    @property
+    def pose2d_mask(self) -> NDArray[np.bool_]:
+        """What the detector found, ``[T, V]``."""
+        mask = self.streams["pose2d"].mask
+        assert mask is not None
+        return mask
+
+    @property
+    def camera_azimuth(self) -> float:
+        """Where the first camera stands, in degrees from z towards x."""
+        return self.azimuths["pose2d"]
+
 
 def generate(
     subjects: int = 20,
@@ -64,6 +86,7 @@ def generate(
     fps: float = 30.0,
     exercises: Sequence[str] | None = None,
     skip: Collection[str] = (),
+    setup: Setup | None = None,
 ) -> Iterator[Recording]:
     """Generate a data set.
 
@@ -74,6 +97,7 @@ def generate(
         fps: Frames a second, 5 to 240.
         exercises: Names; None for all.
         skip: Ids to leave out.
+        setup: What is recorded; pose and one view if None.
 
     Yields:
         Recordings, subject by subject.
@@ -81,20 +105,36 @@ def generate(
     Raises:
         ValueError: An argument is out of its range.
     """
+    for group in groups(subjects, repetitions, exercises, skip):
+        yield from (r for r in render(group, seed, fps, setup) if r.id not in skip)
+
+
+def groups(
+    subjects: int = 20, repetitions: int = 4, exercises: Sequence[str] | None = None, skip: Collection[str] = ()
+) -> Iterator[list[Clip]]:
+    """The clips of a data set in the groups in which they are made; groups of which all is to be skipped are left out.
+
+    A group is always rendered whole, so that a resumed run repeats the very same arithmetic.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
     for _, clips in groupby(plan(subjects, repetitions, exercises), key=_group):
-        group = list(clips)
-        # A group is always rendered whole, so that a resumed run repeats the very same arithmetic.
-        if any(clip.id not in skip for clip in group):
-            yield from (r for r in render(group, seed, fps) if r.id not in skip)
+        some = list(clips)
+        for start in range(0, len(some), AT_ONCE):
+            group = some[start : start + AT_ONCE]
+            if any(clip.id not in skip for clip in group):
+                yield group
 
 
-def render(clips: Sequence[Clip], seed: int = 0, fps: float = 30.0) -> list[Recording]:
+def render(clips: Sequence[Clip], seed: int = 0, fps: float = 30.0, setup: Setup | None = None) -> list[Recording]:
     """Generate clips of one exercise, of any subjects, all at once.
 
     Args:
         clips: At least one; of one exercise.
         seed: 0 or more.
         fps: Frames a second, 5 to 240.
+        setup: What is recorded; pose and one view if None.
 
     Returns:
         One recording a clip, in their order.
@@ -103,39 +143,22 @@ def render(clips: Sequence[Clip], seed: int = 0, fps: float = 30.0) -> list[Reco
         ValueError: The clips are none or of different exercises, or an argument is out of its range.
     """
     motion = move(clips, seed, fps)
-    joints = Skeleton.load(SKELETON).joints
-    pose = motion.stack(joints)
-    heights = motion.body.height[:, 0]
-    focus, away = motion.exercise.focus, motion.exercise.away
-    cameras = [_camera(seed, c, focus * float(h), away) for c, h in zip(clips, heights, strict=True)]
-    detector = Detector(joints)
-    noise = [
-        detector.draw(source(seed, "detector", c.subject, c.exercise, c.repetition), int(n))
-        for c, n in zip(clips, motion.lengths, strict=True)
-    ]
-    pose2d, mask = detector(pose, aim(cameras), noise, fps)
+    streams, azimuths = record(motion, seed, setup or Setup())
     return [
         Recording(
             clip=clip,
             fps=motion.fps,
-            pose=pose[i, :n].astype(np.float32),
-            pose2d=pose2d[i, :n].astype(np.float32),
-            pose2d_mask=mask[i, :n].copy(),
+            streams=streams[i],
             severity=float(motion.severity[i]),
             duration=float(motion.controls["duration"][i, 0]),
-            height=float(heights[i]),
+            height=float(motion.body.height[i, 0]),
+            mass=float(motion.body.mass[i, 0]),
             heading=float(np.degrees(motion.controls["heading"][i, 0])),
-            camera_azimuth=float(np.degrees(cameras[i].azimuth)),
+            azimuths=azimuths[i],
         )
-        for i, (clip, n) in enumerate(zip(clips, motion.lengths, strict=True))
+        for i, clip in enumerate(clips)
     ]
 
 
 def _group(clip: Clip) -> tuple[int, str]:
     return clip.subject, clip.exercise
-
-
-def _camera(seed: int, clip: Clip, target: float, away: float) -> Camera:
-    subject = source(seed, "view", clip.subject)
-    near = draw_camera(subject, source(seed, "camera", clip.subject, clip.exercise, clip.repetition), target)
-    return replace(near, distance=near.distance + away)

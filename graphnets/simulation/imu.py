@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from graphnets.simulation.chain import INDEX, Kinematics, apply, apply_back
+from graphnets.simulation.chain import Kinematics, apply, apply_back
 from graphnets.simulation.dynamics import GRAVITY
 from graphnets.simulation.kinematics import Array
 from graphnets.simulation.quaternion import cross, vectors
@@ -76,10 +76,22 @@ class Readings:
     sensors: tuple[IMU, ...] = field(default=())
 
 
-def ideal(motion: Kinematics, sensors: Sequence[IMU]) -> Readings:
-    """Readings without errors: ``f = R^T (a + alpha x r + omega x (omega x r) - g)`` and ``R^T omega``."""
-    at = [INDEX[s.segment] for s in sensors]
+def ideal(motion: Kinematics, sensors: Sequence[IMU], tilt: Array | None = None) -> Readings:
+    """Readings without errors: ``f = R^T (a + alpha x r + omega x (omega x r) - g)`` and ``R^T omega``.
+
+    Args:
+        motion: Of the chain at the sensors' times, at least of their links.
+        sensors: Where they sit.
+        tilt: By how much each is mounted askew: rotations from the sensor's true frame to the one that its mounting
+            names, ``[R, K, 3, 3]``; none if None.
+
+    Returns:
+        The readings.
+    """
+    at = [motion.links.index(s.segment) for s in sensors]
     mounting, arm = np.array([s.mounting for s in sensors]), np.array([s.position for s in sensors])
+    if tilt is not None:
+        mounting = np.matmul(mounting, tilt)[:, None]
     rotation = np.moveaxis(motion.rotation, (-2, -1, 2), (0, 1, 2))[:, :, at].transpose(3, 4, 2, 0, 1)
     omega, alpha, push = (_some(v, at) for v in (motion.omega, motion.alpha, motion.acceleration))
     lever = apply(rotation, arm)
@@ -95,13 +107,16 @@ def _some(values: Array, links: list[int]) -> Array:
     return out
 
 
-def measure(motion: Kinematics, sensors: Sequence[IMU], sources: Sequence[np.random.Generator]) -> Readings:
+def measure(
+    motion: Kinematics, sensors: Sequence[IMU], sources: Sequence[np.random.Generator], tilt: Array | None = None
+) -> Readings:
     """Readings with bias, white noise and clipping.
 
     Args:
         motion: Of the chain at the sensors' rate.
         sensors: At least one; all of one rate.
         sources: Of chance, one a repetition.
+        tilt: See :func:`ideal`.
 
     Returns:
         The readings.
@@ -111,7 +126,7 @@ def measure(motion: Kinematics, sensors: Sequence[IMU], sources: Sequence[np.ran
     """
     if len({s.rate for s in sensors}) != 1:
         raise ValueError(f"sensors must be of one rate, got {sorted({s.rate for s in sensors}) or 'none'}")
-    true = ideal(motion, sensors)
+    true = ideal(motion, sensors, tilt)
     size = np.array([s.errors for s in sensors])  # [K, 4]
     shape = true.accelerometer.shape[1:]
     bias = np.stack([rng.standard_normal((2, *shape[1:])) for rng in sources], axis=1) * size.T[2:, None, :, None]

@@ -74,7 +74,13 @@ class Signals:
         return apply_back(self.motion.rotation, self.moment)
 
 
-def signals(motion: Motion, seed: int = 0, imus: Sequence[IMU] = WORN, degree: int = 5) -> Signals:
+def signals(
+    motion: Motion,
+    seed: int = 0,
+    imus: Sequence[IMU] = WORN,
+    degree: int = 5,
+    tilt: Array | None = None,
+) -> Signals:
     """All signals of a simulated motion, at its own frames.
 
     Args:
@@ -82,18 +88,27 @@ def signals(motion: Motion, seed: int = 0, imus: Sequence[IMU] = WORN, degree: i
         seed: Of the sensors' errors; each repetition's follow from it and its clip.
         imus: Sensors, of any sampling rates; may be none.
         degree: Of the splines, 5 or 3.
+        tilt: How the sensors are mounted askew, ``[R, K, 3, 3]``, see ``imu.ideal``.
 
     Returns:
         The signals.
     """
     frames = int(motion.lengths.max())
-    time = np.arange(frames) / motion.fps
+    time = np.broadcast_to(np.arange(frames) / motion.fps, (len(motion.clips), frames))
+    active = motion.exercise.contacts(motion.body, motion.controls, time)
+    keys = keys_of(motion)
+    return signals_of(pose_of(motion), motion.body, motion.fps, active, imus, seed, keys, motion.lengths, degree, tilt)
+
+
+def pose_of(motion: Motion) -> Pose:
+    """The chain in the poses of a simulated motion."""
     body = motion.body
-    sole = np.arctan2(body.ankle - body.toe_height, body.forefoot)[:, 0]
-    shape = (len(motion.clips), frames)
-    active = motion.exercise.contacts(body, motion.controls, np.broadcast_to(time, shape))
-    keys = [("imu", c.subject, c.exercise, c.mistake, c.repetition) for c in motion.clips]
-    return signals_of(invert(motion.joints, sole), body, motion.fps, active, imus, seed, keys, motion.lengths, degree)
+    return invert(motion.joints, np.arctan2(body.ankle - body.toe_height, body.forefoot)[:, 0])
+
+
+def keys_of(motion: Motion) -> list[tuple[str | int, ...]]:
+    """What names each repetition's sensors among the sources of chance."""
+    return [("imu", c.subject, c.exercise, c.mistake, c.repetition) for c in motion.clips]
 
 
 def signals_of(
@@ -106,6 +121,7 @@ def signals_of(
     keys: Sequence[tuple[str | int, ...]] | None = None,
     lengths: NDArray[np.int64] | None = None,
     degree: int = 5,
+    tilt: Array | None = None,
 ) -> Signals:
     """All signals of any motion of the chain, a recorded one too.
 
@@ -119,6 +135,7 @@ def signals_of(
         keys: What names each repetition among the sources of chance; its number if None.
         lengths: Knots of each repetition, all if None; after its last one it stands still.
         degree: Of the splines.
+        tilt: How the sensors are mounted askew, ``[R, K, 3, 3]``, see ``imu.ideal``.
 
     Returns:
         The signals.
@@ -152,11 +169,7 @@ def signals_of(
             grf = force[..., names.index(foot), :]
             kam[side], kfm[side] = knee_moments(under[foot].centre, grf, knee, turn, body.mass, side)
     keys = keys or [(i,) for i in range(people)]
-    readings = {}
-    for hz in sorted({s.rate for s in imus}):
-        moving = forward(pose, rate, np.arange(int(end * hz + 1e-9) + 1) / hz, degree, lengths)
-        chance = [source(seed, "imu", *key, round(hz * 1000)) for key in keys]
-        readings[hz] = measure(moving, [s for s in imus if s.rate == hz], chance)
+    readings = read(pose, rate, end, imus, seed, keys, lengths, degree, tilt)
     root = INDEX["pelvis"]
     return Signals(
         motion=motion,
@@ -169,3 +182,29 @@ def signals_of(
         residual=np.concatenate([through[:, :, root], moment[:, :, root]], axis=-1),
         imus=readings,
     )
+
+
+def read(
+    pose: Pose,
+    rate: float,
+    end: float,
+    imus: Sequence[IMU],
+    seed: int,
+    keys: Sequence[tuple[str | int, ...]],
+    lengths: NDArray[np.int64] | None = None,
+    degree: int = 5,
+    tilt: Array | None = None,
+) -> dict[float, Readings]:
+    """Readings by sampling rate, from 0 to ``end`` seconds; only the links that bear sensors are moved.
+
+    The arguments are those of :func:`signals_of`.
+    """
+    readings = {}
+    for hz in sorted({s.rate for s in imus}):
+        some = [i for i, s in enumerate(imus) if s.rate == hz]
+        sensors = [imus[i] for i in some]
+        times = np.arange(int(end * hz + 1e-9) + 1) / hz
+        moving = forward(pose, rate, times, degree, lengths, {s.segment for s in sensors})
+        chance = [source(seed, "imu", *key, round(hz * 1000)) for key in keys]
+        readings[hz] = measure(moving, sensors, chance, None if tilt is None else tilt[:, some])
+    return readings

@@ -11,7 +11,10 @@ import yaml
 
 from graphnets.data import Store, StoreWriter, validate
 from graphnets.data.protocols import named_protocol
-from graphnets.simulation import EXERCISES, Clip, mistake_classes, plan, render
+from graphnets.simulation import EXERCISES, MODALITIES, VIEWS, Clip, mistake_classes, plan, render
+from graphnets.simulation.contact import CONTACTS
+from graphnets.simulation.streams import MOMENTS
+from graphnets.skeleton import Skeleton
 
 RECIPE = Path(__file__).parents[2] / "datasets" / "synthetic" / "prepare.py"
 SMALL = ("--subjects", "3", "--repetitions", "1")
@@ -43,7 +46,10 @@ def test_the_store_is_sound_and_holds_the_plan(store):
     assert list(store.ids) == [c.id for c in plan(3, 1)]
     assert store.modalities == ["pose", "pose2d"]
     assert store.labels == {"exercise": list(EXERCISES), "mistake": mistake_classes()}
-    assert store.card["settings"] == {"subjects": 3, "repetitions": 1, "seed": 0, "fps": 30.0}
+    assert store.card["settings"] == {
+        **{"subjects": 3, "repetitions": 1, "seed": 0, "fps": 30.0, "exercises": list(EXERCISES)},
+        **{"modalities": ["pose", "pose2d"], "skeleton": "kinect20", "distortion": 0.05},
+    }
     for modality, unit, channels in (("pose", "m", ("x", "y", "z")), ("pose2d", "px", ("x", "y", "confidence"))):
         arrays = store.arrays(modality)
         assert (arrays.skeleton.name, arrays.unit, arrays.channels) == ("kinect20", unit, channels)
@@ -80,8 +86,10 @@ def test_the_protocol_splits_by_subject(store):
 @pytest.mark.parametrize(("subjects", "sizes"), [(3, (1, 1, 1)), (5, (3, 1, 1)), (10, (6, 2, 2)), (20, (12, 4, 4))])
 def test_sixty_twenty_twenty(subjects, sizes):
     recipe = load_recipe()
-    settings = {"subjects": subjects, "repetitions": 1, "seed": 0, "fps": 30.0}
-    split = recipe.store_card({"name": "x"}, settings)["protocols"]["by_subject"]
+    settings = {"subjects": subjects, "repetitions": 1, "seed": 0, "fps": 30.0, "exercises": ["squat"]}
+    split = recipe.store_card(yaml.safe_load(RECIPE.with_name("card.yaml").read_text(encoding="utf-8")), settings)[
+        "protocols"
+    ]["by_subject"]
     assert tuple(len(split[side]) for side in ("train", "val", "test")) == sizes
     assert len({s for side in split.values() for s in side}) == subjects
 
@@ -139,3 +147,60 @@ def test_help_names_the_defaults(capsys):
     text = capsys.readouterr().out
     for words in ("--subjects", "default: 20", "default: 4", "--seed", "--fps"):
         assert words in text
+
+
+MECHANICS = ("--subjects", "3", "--repetitions", "1", "--exercises", "squat", "walking", "--modalities", "all")
+
+
+@pytest.fixture(scope="module")
+def mechanics(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mechanics") / "store"
+    assert load_recipe().main([str(path), *MECHANICS, "--imu-rate", "50"]) == 0
+    return Store(path)
+
+
+def test_all_modalities_make_a_sound_store_with_units_and_axes(mechanics):
+    assert validate(mechanics.path) == []
+    assert mechanics.modalities == [m for m in MODALITIES if m not in VIEWS[2:]]
+    for name in mechanics.modalities:
+        assert mechanics.arrays(name).unit and mechanics.card["modalities"][name]["axes"]
+    assert mechanics.labels["exercise"] == ["squat", "walking"]
+    assert mechanics.labels["mistake"] == mistake_classes(["squat", "walking"])
+    assert mechanics.skeleton("imu").joints == Skeleton.load("tan_imu8").joints
+    assert set(mechanics.arrays("imu").fps.tolist()) == {50.0} and set(mechanics.arrays("grf").fps.tolist()) == {30.0}
+    assert {"camera_azimuth", "pose2d_side_azimuth", "mass"} <= set(mechanics.index.columns)
+
+
+def test_forces_of_the_store_move_the_mass_of_the_store(mechanics):
+    """In walking and squats the mean vertical force is about body weight; the centre of pressure lies by the feet."""
+    for row in range(len(mechanics)):
+        read = mechanics[row]
+        assert float(read["grf"].x[:, :, 1].sum(1).mean()) == pytest.approx(1.0, abs=0.06)
+        ankle = [Skeleton.load("kinect20").index(f"{side}_ankle") for side in ("left", "right")]
+        way = read["cop"].x[:, :2, [0, 2]] - read["pose"].x[:, ankle][..., [0, 2]]
+        mask = read["cop"].mask[:, :2]
+        assert float(way.norm(dim=-1)[mask].quantile(0.9)) < 0.4
+        assert not read["cop"].mask[:, 2:].any() and not read["grf"].x[:, 2:].any()
+
+
+def test_workers_make_the_same_store(tmp_path, mechanics):
+    assert load_recipe().main([str(tmp_path / "s"), *MECHANICS, "--imu-rate", "50", "--workers", "2"]) == 0
+    assert Store(tmp_path / "s").checksum == mechanics.checksum
+
+
+def test_cameras_sensors_and_skeleton_are_chosen(tmp_path):
+    recipe = load_recipe()
+    small = ["--subjects", "3", "--repetitions", "1", "--exercises", "calf_raise", "--skeleton", "coco17"]
+    chosen = ["--modalities", "pose", "imu", "--cameras", "3", "--sensors", "right_wrist", "waist"]
+    assert recipe.main([str(tmp_path / "s"), *small, *chosen]) == 0
+    store = Store(tmp_path / "s")
+    assert store.modalities == ["pose", "pose2d", "pose2d_side", "pose2d_back", "imu"]
+    assert store.skeleton("pose2d_back").joints == Skeleton.load("coco17").joints
+    assert store.skeleton("imu").joints == ("right_wrist", "waist")
+
+
+def test_the_card_describes_what_the_library_records():
+    card = yaml.safe_load(RECIPE.with_name("card.yaml").read_text(encoding="utf-8"))
+    assert list(card["modalities"]) == list(MODALITIES)
+    assert tuple(card["modalities"]["grf"]["skeleton"]["joints"]) == tuple(CONTACTS)
+    assert tuple(card["modalities"]["moment"]["skeleton"]["joints"]) == tuple(joint for joint, _ in MOMENTS)

@@ -5,6 +5,7 @@ import pytest
 
 from graphnets.simulation import CORRECT, Camera, Clip, Detector, aim, draw_camera, move, render
 from graphnets.simulation.camera import HEIGHT, WIDTH
+from graphnets.simulation.streams import Setup, cast_camera
 from graphnets.skeleton import Skeleton
 
 JOINTS = Skeleton.load("kinect20").joints
@@ -88,9 +89,7 @@ def test_found_joints_lie_near_the_truth_and_the_unsure_ones_farther():
 
 
 def _camera_of(recording):
-    from graphnets.simulation.generate import _camera
-
-    return _camera(3, recording.clip, 0.5 * recording.height)
+    return cast_camera(3, move([recording.clip], seed=3), 0, 0, Setup().distortion)
 
 
 def test_the_trunk_hides_what_is_behind_it():

@@ -89,7 +89,7 @@ def test_integrating_the_accelerometer_twice_returns_the_path():
 
 def test_errors_have_their_sizes():
     motion = forward(still({}, people(1), 40), 30.0, np.arange(1300) / 1000.0)
-    motion = type(motion)(**{k: (v.repeat(300, 0) if k != "time" else v) for k, v in vars(motion).items()})
+    motion = type(motion)(**{k: (v if k in ("time", "links") else v.repeat(300, 0)) for k, v in vars(motion).items()})
     sensor = IMU(
         "head", accelerometer_noise=2e-3, gyroscope_noise=1e-4, accelerometer_bias=0.1, gyroscope_bias=0.02, rate=1000.0
     )
