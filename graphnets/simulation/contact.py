@@ -30,6 +30,8 @@ UPRIGHT = 0.55
 """Height of the centre of mass of an upright body, fraction of stature."""
 FRICTION = 0.4
 """Bound of that turn, as a ratio of horizontal to vertical force."""
+BACK = 0.25
+"""Where a heel bears behind the ankle, fraction of the way from the ankle to the ball."""
 FIRM = 20.0
 """Newtons of vertical force above which there is a centre of pressure."""
 
@@ -37,7 +39,7 @@ FIRM = 20.0
 def contact_point(name: str, motion: Kinematics, body: Body) -> Array:
     """Where a contact's force acts if nothing asks for more, ``[R, T, 3]``.
 
-    A foot: on the floor under its middle, moving to the ball as the heel rises. A hand: on the floor under the palm.
+    A foot: see :func:`foot_point`. A hand: on the floor under the palm.
     The pelvis: at the sit bones. The back: behind the middle of the chest. The depths are our estimates.
 
     Args:
@@ -53,12 +55,7 @@ def contact_point(name: str, motion: Kinematics, body: Body) -> Array:
     i = INDEX[CONTACTS[name]]
     origin, tip = motion.position[:, :, i], motion.tip(CONTACTS[name])
     if name.endswith("foot"):
-        # The middle of a flat foot lies between heel and toes; the ball is the tip.
-        flat = (0.5 - HEEL) / FOREFOOT
-        lift = (origin[..., 1] - tip[..., 1]) - (body.ankle - body.toe_height)
-        share = 1.0 + (flat - 1.0) / (1.0 + (np.maximum(lift, 0.0) / 0.02) ** 2)
-        point = origin + share[..., None] * (tip - origin)
-        return vector(point[..., 0], 0.0, point[..., 2])
+        return foot_point(origin, tip, body)
     if name.endswith("hand"):
         point = 0.5 * (origin + tip)
         return vector(point[..., 0], 0.0, point[..., 2])
@@ -67,13 +64,33 @@ def contact_point(name: str, motion: Kinematics, body: Body) -> Array:
     return origin + sum(rotation[..., k] * (local[k] * body.height)[..., None] for k in range(3))
 
 
+def foot_point(ankle: Array, toe: Array, body: Body) -> Array:
+    """Where a foot bears if nothing asks for more: under its middle, its ball as the heel rises, its heel as the toes do.
+
+    Args:
+        ankle: ``[R, T, 3]``.
+        toe: Ball of the foot, ``[R, T, 3]``.
+        body: Whose it is.
+
+    Returns:
+        On the floor, ``[R, T, 3]``.
+    """
+    # The middle of a flat foot lies between heel and toes.
+    flat = (0.5 - HEEL) / FOREFOOT
+    lift = ((ankle[..., 1] - toe[..., 1]) - (body.ankle - body.toe_height)) / 0.02
+    up, down = (1.0 - 1.0 / (1.0 + np.maximum(way, 0.0) ** 2) for way in (lift, -lift))
+    share = flat + (1.0 - flat) * up - (flat + BACK) * down
+    point = ankle + share[..., None] * (toe - ankle)
+    return vector(point[..., 0], 0.0, point[..., 2])
+
+
 def support(activations: Array) -> Array:
-    """Share of the needed wrench that contacts can bear: ``1 - prod(1 - a)``, 1 if any is fully active.
+    """Share of the needed wrench that contacts can bear: their sum, at most 1.
 
     Args:
         activations: ``[..., K]``.
     """
-    share: Array = 1.0 - np.prod(1.0 - activations, axis=-1)
+    share: Array = np.minimum(activations.sum(-1), 1.0)
     return share
 
 

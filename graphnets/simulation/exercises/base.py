@@ -9,7 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from graphnets.simulation.balance import Points, between, correction, eased, grid
 from graphnets.simulation.body import LEFT_RIGHT, Body, Person, truncated
+from graphnets.simulation.contact import foot_point
 from graphnets.simulation.exercises.fatigue import TIRED, UNSTEADY
 from graphnets.simulation.kinematics import Array, rotate, rotation, vector, wander
 
@@ -113,6 +115,12 @@ class Exercise(ABC):
         focus: Height at which a camera aims, fraction of stature.
         away: How much farther than usual a camera stands, metres.
         endless: Whether the movement goes on after the duration; else the person stands still.
+        balanced: Whether the pelvis is moved so that the centre of pressure stays under the feet.
+        instants: At which that is found.
+        rounds: Of finding it: the body is not quite the cart on a table.
+        play: Errors of the centre of pressure, sideways and forwards in metres, that are let pass to a half.
+        ahead: Of the middle of a flat foot, metres: where the centre of pressure should be.
+        ease: Seconds to both sides over which the height of the pelvis is smoothed; it may have corners if not 0.
         own: Controls of this exercise; ``duration`` in seconds is among them.
         mistakes: By name.
     """
@@ -122,6 +130,12 @@ class Exercise(ABC):
     focus: ClassVar[float] = 0.5
     away: ClassVar[float] = 0.0
     endless: ClassVar[bool] = False
+    balanced: ClassVar[bool] = False
+    instants: ClassVar[int] = 256
+    rounds: ClassVar[int] = 2
+    play: ClassVar[tuple[float, float]] = (0.02, 0.06)
+    ease: ClassVar[float] = 0.0
+    ahead: ClassVar[float] = 0.0
     own: ClassVar[dict[str, Control]]
     mistakes: ClassVar[dict[str, Mistake]]
 
@@ -195,8 +209,12 @@ class Exercise(ABC):
         Returns:
             Positions by joint name.
         """
-        until = time if self.endless else np.minimum(time, controls["duration"])
-        joints = self.move(body, controls, until, self._noise(body, controls, time, waves))
+        shift = np.zeros((4, *time.shape))
+        if self.balanced:
+            span = grid(controls["duration"], self.instants)
+            shift = between(self._shifts(body, controls, span, waves), span, time)
+            shift[3] *= time <= span[:, -1:]  # who goes on for the others' sake does so unsmoothed
+        joints = self._moved(body, controls, time, waves, shift)
         turn = rotation(twist=controls["heading"])
         start = vector(controls["start_x"], 0.0, controls["start_z"])
         return {name: rotate(turn, x) + start for name, x in joints.items()}
@@ -215,6 +233,34 @@ class Exercise(ABC):
             Activation by name of the contact, ``[R, F]``.
         """
         return {name: np.ones(time.shape) for name in ("left_foot", "right_foot")}
+
+    def settled(self, body: Body, controls: Controls, time: Array, height: Array) -> Array:
+        """A smooth height of the pelvis below the one that the legs allow, ``[R, F]``, at evenly spaced times."""
+        return eased(height, self.ease / (time[:, 1] - time[:, 0]))
+
+    def _moved(self, body: Body, controls: Controls, time: Array, waves: Array, shift: Array) -> Joints:
+        """Joints in the person's own frame, the pelvis moved by ``shift``, the fourth of which is its height or 0."""
+        until = time if self.endless else np.minimum(time, controls["duration"])
+        noise = self._noise(body, controls, time, waves)
+        noise |= dict(zip(("shift_x", "shift_y", "shift_z", "level"), shift, strict=True))
+        return self.move(body, controls, until, noise)
+
+    def _shifts(self, body: Body, controls: Controls, time: Array, waves: Array) -> Array:
+        """How the pelvis moves for balance, ``[4, R, F]`` at evenly spaced times: see ``balance``."""
+        points, shift = Points(body), np.zeros((4, *time.shape))
+        active = self.contacts(body, controls, time)
+        weights = np.stack([active[f"{side}_foot"] for side in ("left", "right")], axis=-1)
+        for left in reversed(range(self.rounds + 1)):
+            if self.ease > 0.0:
+                shift[3] = 0.0
+                height = self._moved(body, controls, time, waves, shift)["pelvis"][..., 1]
+                shift[3] = self.settled(body, controls, time, height)
+            if left:
+                joints = self._moved(body, controls, time, waves, shift)
+                feet = [foot_point(joints[f"{side}_ankle"], joints[f"{side}_foot"], body) for side in ("left", "right")]
+                supports = np.stack([np.broadcast_to(p, (*time.shape, 3)) for p in feet], axis=-2)
+                shift[:3] += correction(points, joints, supports + vector(0.0, 0.0, self.ahead), weights, self.play, time)
+        return shift
 
     @abstractmethod
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:

@@ -22,10 +22,12 @@ OFF_RATE = np.radians(430.0)
 """Speed of that rise at toe-off, radians a cycle."""
 FLAT = 0.13
 """Share of the cycle at which the foot lies flat."""
-AFTER, BEFORE = 0.20, 0.045
+AFTER, BEFORE = 0.20, 0.12
 """Shares of the cycle after toe-off and before heel contact in which the foot passes between floor and curves."""
 ABOVE = 80.0
 """How much more a stretched knee counts than a bent one."""
+QUICK = 30.0
+"""What the quickest of the waves of the pelvis's height costs: it shakes the body most."""
 TERMS = 7
 """Terms of the height of the pelvis, see :func:`waves_of`."""
 GRID = 48
@@ -119,7 +121,7 @@ def fitted_height(wanted: Array, weight: Array, phase: Array) -> Array:
         phase: Of the body, ``[GRID]``.
     """
     terms = waves_of(phase)
-    small = 1e-4 * np.diag([0.0, *2 * (1.0, 1.0, 4.0)])
+    small = np.diag([0.0, *2 * (1e-4, 1e-4, QUICK)])
     used = weight
     for _ in range(6):
         normal = np.einsum("gi,rg,gj->rij", terms, used.sum(-1), terms) + small

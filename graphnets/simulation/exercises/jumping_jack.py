@@ -16,8 +16,8 @@ LANDING = 0.11
 """Seconds from touch-down to the deepest point, and from the deepest point before a jump to take-off."""
 RECOVERY = 0.30
 """Seconds from standing to the deepest point before a jump, and back after landing."""
-UNLOADING = 0.03
-"""Seconds in which the feet lose their load before take-off, and gain it after landing."""
+UNLOADING = 0.02
+"""Seconds after take-off and before landing in which feet count as contacts: there is nothing left to bear by then."""
 
 
 class JumpingJack(Exercise):
@@ -26,6 +26,7 @@ class JumpingJack(Exercise):
     name = "jumping_jack"
     title = "Jumping jack"
     focus = 0.56
+    balanced = True
     own: ClassVar[dict[str, Control]] = {
         "duration": Control(2.05, 0.18, 0.07, 1.75, 2.6, "s", "-tempo"),
         "flight": Control(0.175, 0.012, 0.006, 0.14, 0.21, "s", "strength"),
@@ -56,10 +57,11 @@ class JumpingJack(Exercise):
         dip = np.clip((self._standing(body, c["narrow"], c, thigh, shank) - height) / (0.1 * body.height), -0.5, 1.5)
         lean = c["posture"] + np.radians(7.0) * np.tanh(dip)
         curl = np.radians(4.0) + 0.0 * lean
-        x, z = noise["sway_x"], (0.012 + 0.01 * np.tanh(-dip)) * body.height + noise["sway_z"]
+        x = noise["sway_x"] + noise["shift_x"]
+        z = (0.012 + 0.01 * np.tanh(-dip)) * body.height + noise["sway_z"] + noise["shift_z"]
         offsets = hip_offsets(body, pelvis_rotation(lean, curl, noise))
         ceiling = pelvis_height(x, z, offsets, ankles, both(span(np.radians(176.0), thigh, shank)))
-        y = smooth_min(height, ceiling, 0.002)
+        y = smooth_min(height + noise["shift_y"], ceiling, 0.002)
         late = c["late"] * d
         rise = [off[0] - 0.2 + late, off[1] + 0.14 + late, off[2] - 0.14 + late, off[3] + 0.16 + late]
         high = quintic(time, rise, [0.0, 1.0, 1.0, 0.0])
@@ -70,10 +72,10 @@ class JumpingJack(Exercise):
         return assemble(body, frame, ankles, toes, pointing(both(c["toe_out"]) + np.zeros(2)), arms)
 
     def contacts(self, body: Body, controls: Controls, time: Array) -> dict[str, Array]:
-        """Both feet, off in flight; within 30 ms of take-off and landing they lose and gain their load."""
+        """Both feet, off in flight; ends of the flight bear what is left of it."""
         off = self._flights(controls)
-        knots = [t + d for t, d in zip(off, (-UNLOADING, UNLOADING, -UNLOADING, UNLOADING), strict=True)]
-        knots = [knots[0], off[0], off[1], knots[1], knots[2], off[2], off[3], knots[3]]
+        knots = [t + d for t, d in zip(off, (UNLOADING, -UNLOADING, UNLOADING, -UNLOADING), strict=True)]
+        knots = [off[0], knots[0], knots[1], off[1], off[2], knots[2], knots[3], off[3]]
         on = quintic(np.minimum(time, controls["duration"]), knots, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0])
         return {"left_foot": on, "right_foot": on}
 

@@ -29,6 +29,7 @@ class Squat(Exercise):
 
     name = "squat"
     title = "Squat"
+    balanced = True
     own: ClassVar[dict[str, Control]] = {
         "duration": Control(3.0, 0.45, 0.2, 1.7, 4.6, "s", "-tempo"),
         "down": Control(0.42, 0.03, 0.015, 0.34, 0.48),
@@ -57,8 +58,8 @@ class Squat(Exercise):
         thigh, shank = shortest(body.thigh, body.shank)
         knee = c["straight_knee"] + (c["depth"] - c["straight_knee"]) * low + noise["knee"]
         shin = np.radians(3.0) + (c["shin"] - np.radians(3.0)) * low
-        z = shank * np.sin(shin) - thigh * np.sin(np.pi - knee - shin) + noise["sway_z"]
-        x = c["shift"] * low + noise["sway_x"]
+        z = shank * np.sin(shin) - thigh * np.sin(np.pi - knee - shin) + noise["sway_z"] + noise["shift_z"]
+        x = c["shift"] * low + noise["sway_x"] + noise["shift_x"]
         lean = c["posture"] + (balanced_lean(body, c) + c["lean"] - c["posture"]) * low
         curl = c["curl"] * (0.4 + 0.6 * low)
         ankles, toes = standing_feet(body, c["stance"], c["toe_out"])

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from graphnets.simulation.balance import eased
 from graphnets.simulation.body import LEFT_RIGHT, Body, swing_arm, trunk
 from graphnets.simulation.exercises import gait
 from graphnets.simulation.exercises.base import Control, Controls, Exercise, Joints, Mistake
@@ -17,20 +18,18 @@ STATURE = 1.72
 STEP = 0.61
 """Step at which thighs swing as in the curves, fraction of the leg from hip to ankle: what rolling feet and the
 turning pelvis add to it makes a step of about 0.8."""
-REACH = np.radians(178.8)
+REACH = np.radians(169.0)
 """Inner angle beyond which no knee straightens."""
 
 
+UPRIGHT = np.radians(2.0)
+"""By how much more upright than in standing work the trunk is."""
 DROP = 0.16
 """Phase at which the swinging side of the pelvis is lowest."""
 BEARS = 0.56
 """Phase up to which a leg has a say in the height of the pelvis."""
-SLACK = 0.0045
-"""Metres by which the pelvis stays below what stretched legs allow, for the noise."""
 LONGEST = 0.85
 """Longest step, fraction of the leg; who is faster steps more often."""
-STRETCHED = np.radians(178.0)
-"""Inner angle of the straightest knee but for the noise."""
 
 
 class Walking(Exercise):
@@ -46,6 +45,10 @@ class Walking(Exercise):
     name = "walking"
     title = "Walking"
     endless = True
+    balanced = True
+    instants = 256
+    ease = 0.25
+    ahead = 0.04
     away = 2.0
     own: ClassVar[dict[str, Control]] = {
         "duration": Control(3.2, 0.25, 0.15, 2.5, 4.2, "s"),
@@ -88,15 +91,17 @@ class Walking(Exercise):
         ankles, toes = walk.feet(legs)
         x, z, roll, twist = walk.pelvis(phase)
         # Little noise where it would stretch a leg that is nearly straight: the force on the ground would show it.
-        x, z = x + 0.5 * noise["sway_x"], z + 0.2 * noise["sway_z"]
+        x = x + 0.5 * noise["sway_x"] + noise["shift_x"]
+        z = z + 0.2 * noise["sway_z"] + noise["shift_z"]
         roll, twist = roll + 0.15 * noise["roll"], twist + 0.25 * noise["twist"]
         tilt = c["tilt"] + 0.5 * noise["lean"] + np.radians(1.0) * np.cos(4.0 * np.pi * (phase - 0.05))
         hip = rotation(0.0, roll, twist)
         offsets = LEFT_RIGHT[:, None] * both(both(body.hip)) * hip[..., None, :, 0]
         ceiling = pelvis_height(x, z, offsets, ankles, span(REACH, body.thigh, body.shank))
-        pelvis = vector(x, smooth_min(walk.height(phase) - walk.down, ceiling, 0.002), z)
+        y = smooth_min(walk.height(phase), ceiling, 0.002)
+        pelvis = vector(x, np.where(noise["level"] > 0.0, noise["level"], y), z)
         # The lower trunk leans less than the pelvis is tilted: that is what the lumbar curve is for.
-        lean = c["posture"] + 0.15 * tilt + 0.6 * noise["lean"]
+        lean = c["posture"] + 0.15 * tilt - UPRIGHT + 0.6 * noise["lean"]
         turn = -0.8 * walk.turned(phase) + 0.6 * noise["twist"]
         sway = -c["sway"] * walk.side(phase) - walk.ducking(phase) + 0.6 * noise["roll"]
         chest = rotation(lean, sway, turn)
@@ -108,6 +113,12 @@ class Walking(Exercise):
         joints = assemble(body, frame, ankles, toes, hint, self._arms(body, c, walk, frame.shoulders, legs, noise))
         start = vector(0.0, 0.0, walk.stride * c["phase"] + 0.5 * c["speed"] * c["duration"])
         return {name: position - start for name, position in joints.items()}
+
+    def settled(self, body: Body, controls: Controls, time: Array, height: Array) -> Array:
+        """The steady height, less what the worst of the steps nearby takes off it; see :meth:`Exercise.settled`."""
+        walk = Steps(body, controls)
+        steady = walk.height(controls["phase"] + time * walk.rate)
+        return steady + eased(np.minimum(height - steady, 0.0), self.ease / (time[:, 1] - time[:, 0]))
 
     def contacts(self, body: Body, c: Controls, time: Array) -> dict[str, Array]:
         """Which foot bears: from heel contact to toe-off, shared while both stand."""
@@ -166,7 +177,6 @@ class Steps:
         self.lift = [0.0 * self.long, 0.0 * self.long]
         self.lift[0] = self._lift(0)
         self.lift[1] = self._lift(1)
-        self.down = self._excess()
 
     def own(self, legs: Array) -> tuple[Array, Array]:
         """Whole cycles of each leg since its contact number 0, and the phase since the last contact."""
@@ -270,17 +280,6 @@ class Steps:
         wanted = ankles[..., 1] - hips[..., 1] + np.sqrt(np.maximum(square, 0.01))
         weight = quintic(s, [0.0, 0.03, BEARS - 0.10, BEARS], [1.0, 1.0, 1.0, 0.0])
         return gait.fitted_height(wanted, weight, legs[0, :, 0])
-
-    def _excess(self) -> Array:
-        """By how much the height is beyond what stretched legs allow, at the worst instant, ``[R, 1]``."""
-        # The feet are farthest ahead just before they land: closer instants there.
-        s = np.concatenate([np.linspace(0.0, 0.94, gait.GRID), np.linspace(0.95, 1.0, 16, endpoint=False)])
-        legs = s[None, :, None] + self.lag
-        ankles, _ = self.feet(legs)
-        line = ankles - self._hips(legs)
-        reach = span(STRETCHED, self.body.thigh, self.body.shank)
-        most = np.sqrt(np.maximum(reach**2 - line[..., 0] ** 2 - line[..., 2] ** 2, 0.01))
-        return np.maximum((-line[..., 1] - most).max(axis=(1, 2))[:, None] + SLACK, 0.0)
 
     def _gap_state(self, s: Array, step: float = 2e-3) -> tuple[Array, Array, Array]:
         """How far the foot on the floor is from the curves, with its two derivatives by the phase, at ``s``."""
