@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
-from scipy.ndimage import convolve1d, minimum_filter1d
 from scipy.linalg import solve_banded
+from scipy.ndimage import convolve1d, minimum_filter1d
 
-from graphnets.simulation.body import Body
-from graphnets.simulation.inverse import ORIGIN, TIP
+from graphnets.simulation.body import LOWER_TRUNK, Body
+from graphnets.simulation.inverse import ORIGIN
 from graphnets.simulation.kinematics import Array
 from graphnets.simulation.segments import LIMBS, SEGMENTS, SIDES, inertia
 
@@ -63,8 +63,6 @@ class Points:
 
 def _length(body: Body, name: str) -> Array:
     """Distance of a segment's two joints as ``Points`` takes it, ``[R]``."""
-    from graphnets.simulation.body import LOWER_TRUNK
-
     if name in ("pelvis", "thorax"):
         return (LOWER_TRUNK if name == "pelvis" else 1.0 - LOWER_TRUNK) * body.trunk[:, 0]
     if name == "head":

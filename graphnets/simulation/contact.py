@@ -65,7 +65,7 @@ def contact_point(name: str, motion: Kinematics, body: Body) -> Array:
 
 
 def foot_point(ankle: Array, toe: Array, body: Body) -> Array:
-    """Where a foot bears if nothing asks for more: under its middle, its ball as the heel rises, its heel as the toes do.
+    """Where a foot bears if nothing asks for more: its middle, its ball as the heel rises, its heel as the toes do.
 
     Args:
         ankle: ``[R, T, 3]``.

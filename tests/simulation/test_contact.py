@@ -77,9 +77,11 @@ def test_without_any_contact_there_is_no_force_and_half_active_ones_bear_a_share
     needed, points, active, _ = random_case()
     force, moment = distribute(needed, points, 0 * active)
     assert np.all(force == 0) and np.all(moment == 0)
-    half = np.full((4, 6, 2), 0.5)
-    force, _ = distribute(needed, points[..., :2, :], half)
-    np.testing.assert_allclose(force.sum(-2), 0.75 * needed.force)
+    third = np.full((4, 6, 2), 1.0 / 3.0)
+    force, _ = distribute(needed, points[..., :2, :], third)
+    np.testing.assert_allclose(force.sum(-2), 2.0 / 3.0 * needed.force)
+    force, _ = distribute(needed, points[..., :2, :], np.full((4, 6, 2), 0.5))
+    np.testing.assert_allclose(force.sum(-2), needed.force, err_msg="two that change over bear all")
     np.testing.assert_allclose(support(np.array([0.3, 1.0])), 1.0)
 
 

@@ -259,7 +259,9 @@ class Exercise(ABC):
                 joints = self._moved(body, controls, time, waves, shift)
                 feet = [foot_point(joints[f"{side}_ankle"], joints[f"{side}_foot"], body) for side in ("left", "right")]
                 supports = np.stack([np.broadcast_to(p, (*time.shape, 3)) for p in feet], axis=-2)
-                shift[:3] += correction(points, joints, supports + vector(0.0, 0.0, self.ahead), weights, self.play, time)
+                shift[:3] += correction(
+                    points, joints, supports + vector(0.0, 0.0, self.ahead), weights, self.play, time
+                )
         return shift
 
     @abstractmethod

@@ -46,7 +46,10 @@ class Lunge(Exercise):
         "elbow": Control(30.0, 14.0, 4.0, 8.0, 65.0, "deg"),
     }
     mistakes: ClassVar[dict[str, Mistake]] = {
-        "not_low_enough": Mistake("The body is lowered only part of the way.", {"depth": (-0.2, -0.6)}),
+        "not_low_enough": Mistake(
+            "The body is lowered only part of the way, after a shorter step.",
+            {"depth": (-0.2, -0.6), "step": (-0.02, -0.10)},
+        ),
         "knee_passes_toe": Mistake(
             "After a short step the leading knee travels past the toes.",
             {"shin": (14.0, 27.0), "step": (-0.03, -0.08), "knee": (-3.0, -12.0)},
@@ -94,7 +97,9 @@ class Lunge(Exercise):
         """The rear foot; the leading one while it is not in the air."""
         u = np.minimum(time / controls["duration"], 1.0)
         left = np.where(controls["leads_left"] > 0.5, 1.0, 0.0)
-        down = quintic(u, [0.09, 0.14, 0.385, 0.415, 0.595, 0.625, 0.87, 0.92], [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0])
+        down = quintic(
+            u, [0.09, 0.14, 0.385, 0.415, 0.595, 0.625, 0.87, 0.92], [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]
+        )
         # The fall ahead is caught by the leading leg, which also starts the way back.
         rear = quintic(u, [0.39, 0.42, 0.44, 0.50, 0.51, 0.57, 0.59, 0.62], [1.0, 0.2, 0.2, 1.0, 1.0, 0.2, 0.2, 1.0])
         return {"left_foot": left * down + (1.0 - left) * rear, "right_foot": (1.0 - left) * down + left * rear}

@@ -30,6 +30,8 @@ class Squat(Exercise):
     name = "squat"
     title = "Squat"
     balanced = True
+    play = (0.02, 0.03)
+    ahead = -0.02
     own: ClassVar[dict[str, Control]] = {
         "duration": Control(3.0, 0.45, 0.2, 1.7, 4.6, "s", "-tempo"),
         "down": Control(0.42, 0.03, 0.015, 0.34, 0.48),
@@ -48,7 +50,7 @@ class Squat(Exercise):
     mistakes: ClassVar[dict[str, Mistake]] = {
         "knees_inward": Mistake("The knees fall in towards each other.", {"knee_in": (8.0, 22.0)}),
         "not_low_enough": Mistake("The hips stay far above the knees.", {"depth": (16.0, 50.0)}),
-        "front_bent": Mistake("The trunk bends far forward.", {"lean": (10.0, 27.0), "curl": (2.0, 14.0)}),
+        "front_bent": Mistake("The trunk bends far forward.", {"lean": (10.0, 24.0), "curl": (2.0, 14.0)}),
     }
 
     def move(self, body: Body, c: Controls, time: Array, noise: Controls) -> Joints:
