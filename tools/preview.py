@@ -4,6 +4,7 @@ python tools/preview.py stores/utd_mhad
 python tools/preview.py stores/utd_mhad --label action=squat --label action=lunge --count 4 --format mp4
 python tools/preview.py stores/utd_mhad --per-class 1 --sheet
 python tools/preview.py stores/utd_mhad --modality imu --ids a1_s1_t1
+python tools/preview.py stores/mechanics --forces --label exercise=squat --count 2
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from rich.table import Table
 
 from graphnets import viz
 from graphnets.data import Store
+from graphnets.simulation.chain import INDEX, forward
+from graphnets.simulation.inverse import JOINTS, invert
+from graphnets.simulation.worn import PLACES
 
 
 class UsageError(Exception):
@@ -52,6 +56,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     drawing.add_argument("--modality", help="which modality (the first of the store)")
     drawing.add_argument("--format", choices=("gif", "mp4", "png"), default="gif", help="png is a film strip")
     drawing.add_argument("--sheet", action="store_true", help="only the contact sheet")
+    drawing.add_argument(
+        "--forces",
+        action="store_true",
+        help="ground reactions and sensor axes on the body, and a second view: for stores with pose, grf and cop",
+    )
     drawing.add_argument("--out", type=Path, help="folder for the pictures (previews/STORE)")
     drawing.add_argument(
         "--up",
@@ -116,13 +125,13 @@ def _of_classes(store: Store, wanted: Sequence[str]) -> np.ndarray:
     return chosen
 
 
-def clip_of(store: Store, row: int, modality: str) -> viz.Clip | None:
+def clip_of(store: Store, row: int, modality: str, title: str = "") -> viz.Clip | None:
     """One recording with id, subject and labels in its title; None where nothing in it was observed."""
     stream = store.read([row], [modality]).sequence(0)[modality]
     if not stream.mask.any():
         return None
     labels = [f"{name} {store.index[name][row]}" for name in store.labels if store.codes(name)[row] >= 0]
-    title = " · ".join([str(store.ids[row]), f"subject {store.subjects[row]}", *labels])
+    title = title or " · ".join([str(store.ids[row]), f"subject {store.subjects[row]}", *labels])
     return viz.Clip(stream.x, stream.skeleton, stream.fps, stream.mask, stream.channels, title)
 
 
@@ -134,6 +143,28 @@ def draw(clip: viz.Clip, stem: Path, options: argparse.Namespace, unit: str) -> 
         return path
     path = stem.with_name(f"{stem.name}.{options.format}")
     return viz.animate_clip(clip, path, up=options.up, view=options.view, unit=unit)
+
+
+def acting(store: Store, row: int) -> tuple[viz.Acting, viz.Clip | None]:
+    """Forces and sensors on a recorded body, and its second view if the store has one.
+
+    The store holds what sensors read, not how they lie: their nominal axes follow from the pose.
+    """
+    read = store.read([row], store.modalities).sequence(0)
+    x, grf, cop = (read[name].x.numpy().astype(float) for name in ("pose", "grf", "cop"))
+    centre = np.where(read["cop"].mask.numpy()[..., None], cop, np.nan)
+    origin, axes = np.zeros((len(x), 0, 3)), np.zeros((len(x), 0, 3, 3))
+    skeleton, nodes = store.skeleton("pose"), store.skeleton("imu").joints if "imu" in store.modalities else ()
+    if nodes and set(JOINTS) <= set(skeleton.joints) and set(nodes) <= set(PLACES):
+        at = {name: x[None, :, skeleton.index(name)] for name in JOINTS}
+        # The joints were rounded to 32 bits: limbs count as straight a little earlier.
+        moving = forward(invert(at, straight=0.05), 30.0, np.arange(len(x)) / 30.0)
+        links = [INDEX[PLACES[node][0]] for node in nodes]
+        axes = moving.rotation[0][:, links]
+        arm = np.array([PLACES[node][1] for node in nodes])
+        origin = moving.position[0][:, links] + np.einsum("tsij,sj->tsi", axes, arm)
+    second = next((name for name in ("pose2d_side", "pose2d") if name in store.modalities), None)
+    return viz.Acting(grf, centre, origin, axes), None if second is None else clip_of(store, row, second, second)
 
 
 def prepare(folder: Path, options: argparse.Namespace) -> None:
@@ -160,6 +191,8 @@ def preview(options: argparse.Namespace) -> list[tuple[str, Path]]:
     modality = options.modality or store.modalities[0]
     if modality not in store.modalities:
         raise UsageError(f"no modality {modality!r}; there are {', '.join(store.modalities)}")
+    if options.forces and (modality != "pose" or not {"pose", "grf", "cop"} <= set(store.modalities)):
+        raise UsageError(f"--forces needs the modalities pose, grf and cop; there are {', '.join(store.modalities)}")
     rows = select(store, options, modality)
     if len(rows) > viz.MAX_SHEET:
         raise UsageError(f"{len(rows)} recordings are too many for one contact sheet; {viz.MAX_SHEET} are allowed")
@@ -176,7 +209,14 @@ def preview(options: argparse.Namespace) -> list[tuple[str, Path]]:
         if not options.sheet:
             # Quoted, because an id may hold a slash; no two ids become the same name.
             stem = folder / f"{quote(str(store.ids[row]), safe='')}.{modality}"
-            written.append((clip.title, draw(clip, stem, options, store.arrays(modality).unit)))
+            if options.forces:
+                forces, second = acting(store, row)
+                path = stem.with_name(f"{stem.name}.forces.{options.format}")
+                unit = store.arrays(modality).unit
+                viz.animate_forces(clip, forces, path, second, up=options.up, side=options.view, unit=unit)
+                written.append((clip.title, path))
+            else:
+                written.append((clip.title, draw(clip, stem, options, store.arrays(modality).unit)))
     if not clips:
         raise UsageError("none of the selected recordings has an observed frame: nothing to draw")
     sheet = folder / f"contact_sheet.{modality}.png"

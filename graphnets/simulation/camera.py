@@ -182,9 +182,10 @@ class Detector:
         pelvis, neck = self.joints.index("pelvis"), self.joints.index("neck")
         low, high = pixels[:, :, pelvis, None], pixels[:, :, neck, None]
         axis = high - low
-        along = ((pixels - low) * axis).sum(-1) / np.maximum((axis**2).sum(-1), 1e-9)
+        along = _inner(pixels - low, axis) / np.maximum(_inner(axis, axis), 1e-9)
         along = np.clip(along, 0.0, 1.0)
-        aside = np.sqrt(((pixels - low - along[..., None] * axis) ** 2).sum(-1))
+        off = pixels - low - along[..., None] * axis
+        aside = np.sqrt(_inner(off, off))
         trunk = depth[:, :, pelvis, None] * (1.0 - along) + depth[:, :, neck, None] * along
         radius = self.trunk_radius * focal[:, None, None] / trunk
         within = _step((radius - aside) / (0.15 * radius))
@@ -216,7 +217,7 @@ class Detector:
         error = self.noise * self.blur[:, None] * (0.6 * white + 0.8 * slow) * (1.0 + 3.0 * hidden[..., None])
         found = pixels + error * (views.focal[:, None, None] / depth)[..., None]
         skill = np.array([n.skill for n in noise])[:, None, None]
-        size = np.sqrt((error**2).sum(-1)) / (4.0 * self.noise)
+        size = np.sqrt(_inner(error, error)) / (4.0 * self.noise)
         confidence = np.clip(skill - 0.55 * hidden - 0.12 * np.tanh(size) + 0.03 * doubt, 0.02, 1.0)
         inside = (found[..., 0] >= 0) & (found[..., 0] < WIDTH) & (found[..., 1] >= 0) & (found[..., 1] < HEIGHT)
         mask = inside & (chance >= self.miss * (1.0 - confidence) ** 3) & (frame_chance >= 0.003)[..., None]
@@ -236,6 +237,15 @@ def _fill(x: Array, frames: int) -> Array:
 
 def _slow(waves: Array, time: Array) -> Array:
     """Slow errors of unit variance, ``[R, F, V, 2]``, from waves ``[R, V, 2, sines, 2]``."""
-    frequency, phase = waves[..., 0], waves[..., 1]
-    angle = 2.0 * np.pi * frequency[:, None] * time[None, :, None, None, None] + phase[:, None]
-    return np.sin(angle).sum(-1) * np.sqrt(2.0 / waves.shape[3])
+    total: Array = np.zeros((len(waves), len(time), *waves.shape[1:3]))
+    for sine in range(waves.shape[3]):
+        frequency, phase = 2.0 * np.pi * waves[:, None, ..., sine, 0], waves[:, None, ..., sine, 1]
+        angle = frequency * time[:, None, None]
+        angle += phase
+        total += np.sin(angle, out=angle)
+    return total * np.sqrt(2.0 / waves.shape[3])
+
+
+def _inner(a: Array, b: Array) -> Array:
+    """Scalar product of vectors ``[..., 2]``."""
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1]

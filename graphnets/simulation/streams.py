@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from graphnets.simulation.worn import askew, worn
 
 VIEWS = ("pose2d", "pose2d_side", "pose2d_back", "pose2d_other_side")
 """Cameras, each about 90 degrees to the left of the one before it, seen from above the subject."""
+TURN = 2.0 * np.pi
 LOADS = ("grf", "cop", "knee_moment", "moment", "residual")
 MODALITIES = ("pose", *VIEWS, "imu", *LOADS)
 MOMENTS = tuple((f"{side}_{joint}", f"{side}_{link}") for joint, link in (
@@ -120,8 +122,9 @@ def record(motion: Motion, seed: int, setup: Setup) -> tuple[list[dict[str, Stre
         count = skeleton.num_joints
         if "pose" in setup.modalities:
             made["pose"] = _cut(motion, pose[:, :, :count])
-        for name in views:
-            cameras = [cast_camera(seed, motion, i, VIEWS.index(name), setup.distortion) for i in range(len(pose))]
+        numbers = [VIEWS.index(name) for name in views]
+        cast = [cast_cameras(seed, motion, i, numbers, setup.distortion) for i in range(len(pose))] if views else []
+        for name, cameras in zip(views, map(list, zip(*cast, strict=True)), strict=True):
             found, mask = _film(motion, pose, joints, cameras, seed, VIEWS.index(name))
             made[name] = _cut(motion, found[:, :, :count], mask[:, :, :count])
             for place, camera in zip(azimuths, cameras, strict=True):
@@ -132,7 +135,7 @@ def record(motion: Motion, seed: int, setup: Setup) -> tuple[list[dict[str, Stre
 def _mechanics(motion: Motion, seed: int, setup: Setup) -> tuple[Signals | Kinematics | None, dict[float, Readings]]:
     """As much of the mechanics as the setup needs."""
     sensors = worn(setup.sensors, setup.imu_rate) if "imu" in setup.modalities else ()
-    tilt = np.stack([askew(source(seed, "askew", c.subject), len(sensors), setup.askew) for c in motion.clips])
+    tilt = np.stack([_tilt(seed, c.subject, len(sensors), setup.askew) for c in motion.clips])
     if set(LOADS) & set(setup.modalities):
         out = signals(motion, seed, sensors, tilt=tilt)
         return out, out.imus
@@ -149,20 +152,37 @@ def _mechanics(motion: Motion, seed: int, setup: Setup) -> tuple[Signals | Kinem
     return moving, readings
 
 
-def cast_camera(seed: int, motion: Motion, repetition: int, view: int, distortion: float) -> Camera:
-    """The camera of a view: the first is the subject's, the others stand about 90 degrees from one another."""
+def cast_cameras(seed: int, motion: Motion, repetition: int, views: Sequence[int], distortion: float) -> list[Camera]:
+    """The cameras of a repetition's views: the first is the subject's, the others stand about 90 degrees apart.
+
+    Args:
+        seed: Of the data set.
+        motion: What is filmed.
+        repetition: Number of the row.
+        views: Numbers of :data:`VIEWS`.
+        distortion: Standard deviation of the lenses' radial distortion.
+    """
     clip: Clip = motion.clips[repetition]
     target = motion.exercise.focus * float(motion.body.height[repetition, 0])
-    which = () if view == 0 else (view,)
-    subject = source(seed, "view", clip.subject, *which)
-    near = draw_camera(subject, source(seed, "camera", clip.subject, clip.exercise, clip.repetition, *which), target)
-    azimuth = near.azimuth
-    if view:
-        first = cast_camera(seed, motion, repetition, 0, 0.0)
-        azimuth = first.azimuth + view * np.pi / 2.0 + np.radians(4.0) * float(truncated(subject, ()))
-        azimuth = float((azimuth + np.pi) % (2.0 * np.pi) - np.pi)
-    bend = distortion * float(truncated(source(seed, "lens", clip.subject, view), ())) if distortion else 0.0
-    return replace(near, azimuth=azimuth, distance=near.distance + motion.exercise.away, distortion=bend)
+    out, front = [], 0.0
+    for view in sorted({0, *views}):
+        which = () if view == 0 else (view,)
+        subject = source(seed, "view", clip.subject, *which)
+        chance = source(seed, "camera", clip.subject, clip.exercise, clip.repetition, *which)
+        camera = draw_camera(subject, chance, target)
+        bend, off = distortion * float(truncated(subject, ())), np.radians(4.0) * float(truncated(subject, ()))
+        if view == 0:
+            front = camera.azimuth
+        azimuth = camera.azimuth if view == 0 else float((front + 0.5 * np.pi * view + off + np.pi) % TURN - np.pi)
+        if view in views:
+            away = camera.distance + motion.exercise.away
+            out.append(replace(camera, azimuth=azimuth, distance=away, distortion=bend))
+    return out
+
+
+@lru_cache(maxsize=1024)
+def _tilt(seed: int, subject: int, sensors: int, degrees: float) -> Array:
+    return askew(source(seed, "askew", subject), sensors, degrees)
 
 
 def _film(

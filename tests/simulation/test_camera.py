@@ -5,7 +5,7 @@ import pytest
 
 from graphnets.simulation import CORRECT, Camera, Clip, Detector, aim, draw_camera, move, render
 from graphnets.simulation.camera import HEIGHT, WIDTH
-from graphnets.simulation.streams import Setup, cast_camera
+from graphnets.simulation.streams import Setup, cast_cameras
 from graphnets.skeleton import Skeleton
 
 JOINTS = Skeleton.load("kinect20").joints
@@ -89,7 +89,7 @@ def test_found_joints_lie_near_the_truth_and_the_unsure_ones_farther():
 
 
 def _camera_of(recording):
-    return cast_camera(3, move([recording.clip], seed=3), 0, 0, Setup().distortion)
+    return cast_cameras(3, move([recording.clip], seed=3), 0, [0], Setup().distortion)[0]
 
 
 def test_the_trunk_hides_what_is_behind_it():

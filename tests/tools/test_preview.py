@@ -172,3 +172,26 @@ def test_missing_store_ffmpeg_and_folder(
     (tmp_path / "file").write_text("")
     assert run("--out", str(tmp_path / "file" / "deep")) == 2
     assert "is no folder to write to" in capsys.readouterr().err
+
+
+def test_forces_are_drawn_for_stores_that_have_them(tool, tmp_path):
+    import yaml
+
+    from graphnets.simulation import Clip, Setup, render
+
+    root = Path(__file__).parents[2]
+    card = yaml.safe_load((root / "datasets" / "synthetic" / "card.yaml").read_text(encoding="utf-8"))
+    names = ("pose", "pose2d_side", "imu", "grf", "cop")
+    card["modalities"] = {name: card["modalities"][name] for name in names}
+    made = render([Clip("squat", "correct", 1, 1)], fps=10.0, setup=Setup(names))[0]
+    with StoreWriter(tmp_path / "store", card) as writer:
+        streams = {name: (s.values, s.mask, s.fps) for name, s in made.streams.items()}
+        writer.add(made.id, "s01", streams, {"exercise": "squat", "mistake": "correct"})
+    out = tmp_path / "out"
+    assert tool.main([str(tmp_path / "store"), "--forces", "--out", str(out)]) == 0
+    assert (out / f"{made.id}.pose.forces.gif").stat().st_size > 10_000
+
+
+def test_forces_need_a_store_that_has_them(tool, store, capsys):
+    assert tool.main([str(store), "--forces"]) == 2
+    assert "needs the modalities pose, grf and cop" in capsys.readouterr().err
