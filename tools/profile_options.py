@@ -13,7 +13,7 @@ import yaml
 
 from graphnets import encoders
 from graphnets.encoders import Encoder
-from graphnets.spec import import_class
+from graphnets.spec import from_spec, import_class
 
 TASKS = ("latency", "inference", "training")
 TEXTBOOK = "textbook"
@@ -97,6 +97,8 @@ def contestants(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     common |= {"skeleton": skeleton, "channels": channels, "settings": True, "compile": False, "fold": False}
     for arguments in given:
         arguments |= {"skeleton": skeleton, "in_channels": channels}
+    for spec in specs.values():
+        from_spec(spec, Encoder)  # type: ignore[type-abstract]  # a wrong argument shows now, not after minutes
     plain = {**common, "spec": None, "precision": "float32"}
     rows = {TEXTBOOK: {**plain, "settings": False}, f"{TEXTBOOK}, our settings": plain}
     if "bf16" in options.precision:

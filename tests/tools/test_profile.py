@@ -33,15 +33,15 @@ def test_the_textbook_gives_what_the_encoder_gives(training: bool) -> None:
 def test_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "profile.json"
     arguments = [LIGHT, "--frames", "8", "--batch", "2", "--threads", "1", "--rounds", "1", "--fold"]
-    assert profile_duel.main([*arguments, "--precision", "float32", "bf16", "--json", str(file)]) == 0
+    assert profile_duel.main([*arguments, "--precision", "bf16", "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["rows"]
     net = STGCN("kinect20", 3, widths=(4, 8), strides=(1, 2), kernel=3)
-    assert rows[LIGHT]["parameters"] == sum(p.numel() for p in net.parameters())
+    assert rows[f"{LIGHT}, bf16"]["parameters"] == sum(p.numel() for p in net.parameters())
     # joints x frames x 2 x products, by hand: the graph product of 3 partitions, the channel product, the convolution
     graph = 20 * 8 * 2 * (3 * 20 * 3 + 3 * 3 * 4) + 20 * 8 * 2 * (3 * 20 * 4 + 3 * 4 * 8)
     time = 20 * 8 * 2 * (3 * 4 * 4) + 20 * 4 * 2 * (3 * 8 * 8)
     shortcut = 20 * 4 * 2 * 4 * 8
-    assert rows[LIGHT]["flops"] == graph + time + shortcut
+    assert rows[f"{LIGHT}, bf16"]["flops"] == graph + time + shortcut
     for name, row in rows.items():
         assert set(row["summary"]) == ({"latency", "inference"} if "folded" in name else set(profile_options.TASKS))
         assert all(len(seconds) == 1 for seconds in row["clock"].values())
