@@ -98,7 +98,7 @@ def contestants(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     for arguments in given:
         arguments |= {"skeleton": skeleton, "in_channels": channels}
     for spec in specs.values():
-        from_spec(spec, Encoder)  # type: ignore[type-abstract]  # a wrong argument shows now, not after minutes
+        from_spec(spec, Encoder)  # a wrong argument shows now, not after minutes
     plain = {**common, "spec": None, "precision": "float32"}
     rows = {TEXTBOOK: {**plain, "settings": False}, f"{TEXTBOOK}, our settings": plain}
     if "bf16" in options.precision:
