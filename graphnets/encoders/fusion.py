@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from graphnets.encoders.base import Encoder, Features
-from graphnets.nn.align import align, clip_lengths
+from graphnets.nn.align import align
 from graphnets.nn.fusion import Fusion
-from graphnets.nn.masking import masked_mean
+from graphnets.nn.masking import clip_lengths, masked_mean
 from graphnets.nn.norm import MaskedBatchNorm
 from graphnets.skeleton import Skeleton
 
@@ -26,7 +26,7 @@ class MultiModalEncoder(Encoder):
     features have its frames, and the others are brought to them by relative time (:func:`graphnets.nn.align.align`).
     Masks say where each clip ends, so what pads one modality changes nothing. A recording that lacks a modality has a
     mask that is False everywhere. One that lacks the primary takes the number of frames of the first modality it has,
-    as far as there is room.
+    for which ``x`` of the primary must have room: resample all modalities to one length where it may be missing.
 
     A subclass sets ``out_channels`` and ``time_stride`` and defines :meth:`features` and :meth:`kept`.
 
@@ -127,6 +127,10 @@ class MultiModalEncoder(Encoder):
             raise ValueError(
                 f"{type(self).__name__} takes dictionaries of {list(self.modalities)} as x and mask, not {given}"
             )
+        if mask is not None and (unknown := [name for name in mask if name not in self.modalities]):
+            raise ValueError(
+                f"{type(self).__name__} reads the modalities {list(self.modalities)}, but there are masks of {unknown}"
+            )
         n = x[self.primary].shape[0]
         for name in self.modalities:
             values: Tensor = x[name]
@@ -152,14 +156,23 @@ class MultiModalEncoder(Encoder):
         return {n: torch.ones_like(x[n][..., 0], dtype=torch.bool) if m is None else m for n, m in given.items()}
 
     def _lengths(self, x: Values, mask: Values | None) -> Values:
-        """Frames of each modality's clips, ``[N]``; where the primary lacks, those of the first that doesn't."""
+        """Frames of each modality's clips, ``[N]``; where the primary lacks, those of the first that doesn't.
+
+        Raises:
+            ValueError: There is no room for these, so that the frames would depend on the padding of the batch.
+        """
         lengths = {name: clip_lengths(x[name], None if mask is None else mask[name]) for name in self.modalities}
         if mask is None:
             return lengths
         room = x[self.primary].shape[1]
         for name in self.modalities[1:]:
             of_primary = lengths[self.primary]
-            lengths[self.primary] = torch.where(of_primary > 0, of_primary, lengths[name].clamp(max=room))
+            lengths[self.primary] = torch.where(of_primary > 0, of_primary, lengths[name])
+        if not torch.compiler.is_compiling() and (longest := int(lengths[self.primary].max())) > room:
+            raise ValueError(
+                f"a recording without {self.primary!r} has {longest} frames of another modality, but "
+                f"x[{self.primary!r}] has {room}; resample all modalities to one length, or pad it to {longest} frames"
+            )
         return lengths
 
 

@@ -24,11 +24,13 @@ class Contract:
         in_channels: C of the clips that the encoder is tested on.
         tolerance: Largest allowed difference, relative to the largest value where that exceeds 1. It is for float32 in
             eval mode; in training mode, where moments of the batch enter, ten times as much is allowed.
+        causal: True where the encoder that is made must be causal; without it, only one that says so is tested for it.
         unused_parameters: Names (``*`` is a wildcard) of parameters that need not get gradients.
     """
 
     in_channels: int = 3
     tolerance: float = 1e-5
+    causal: bool = False
     unused_parameters: tuple[str, ...] = ()
 
     def make(self, skeleton: Skeleton, in_channels: int) -> Encoder:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from graphnets.encoders import STGCN, Encoder
 from graphnets.encoders.fusion import EarlyFusion, FusionEncoder, MultiModalEncoder
-from graphnets.nn.align import align, clip_lengths
+from graphnets.nn.align import align
 from graphnets.nn.fusion import ConcatFusion, MeanFusion, MultiModalFusion, SumFusion
+from graphnets.nn.masking import clip_lengths
 from graphnets.skeleton import Skeleton
 from graphnets.spec import from_spec, to_spec
 from graphnets.testing import random_motion, random_tree
@@ -169,7 +170,7 @@ class FusionContract:
 
     def test_a_missing_modality_leaves_the_others(self) -> None:
         encoder = self.encoder()
-        x, mask = motion(encoder, FRAMES)
+        x, mask = motion(encoder, {**FRAMES, "pose": 22})
         full = {name: torch.ones_like(m) for name, m in mask.items()}
         everything = encoder(x, full)
         for name in encoder.modalities:
@@ -197,6 +198,17 @@ class FusionContract:
         assert not kept[0, math.ceil(length / encoder.time_stride) :].any()
         assert torch.equal(also[0, : y.shape[1]], kept[0]) and not also[0, y.shape[1] :].any()
         torch.testing.assert_close(more[0, : y.shape[1]][kept[0]], y[0][kept[0]], rtol=0, atol=1e-5)
+
+    def test_no_room_for_a_missing_primary_is_refused(self) -> None:
+        encoder = self.encoder()
+        x, mask = motion(encoder, {"pose": 12, "imu": 40, "extra": 9})
+        mask["pose"][0] = False
+        mask["imu"][0, -1] = True
+        for call in (encoder, encoder.encode):
+            with pytest.raises(
+                ValueError, match=r"without 'pose' has 40 frames .* has 12; resample .* or pad it to 40"
+            ):
+                call(x, mask)
 
     def test_gradients_reach_every_parameter(self) -> None:
         encoder = self.encoder().train()
@@ -276,6 +288,7 @@ class FusionContract:
             (({**x, "imu": x["imu"][:2]}, None), r"must be \[3, T, 6, 1\], but it is \[2, 22, 6, 1\]"),
             ((x, {**mask, "imu": mask["imu"][:, :4]}), "mask of 'imu' must be bool"),
             ((x, {**mask, "imu": mask["imu"].float()}), r"torch.float32"),
+            ((x, {**mask, "posse": mask["pose"]}), r"reads the modalities \['pose', 'imu'.* masks of \['posse'\]"),
         ):
             for call in (encoder, encoder.encode):
                 with pytest.raises(ValueError, match=message):

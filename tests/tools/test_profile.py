@@ -12,6 +12,7 @@ import torch
 
 from graphnets.encoders import STGCN
 from tools import profile_duel, profile_options
+from tools.profile_worker import Contestant
 from tools.textbook import Textbook
 
 LIGHT = "STGCN:widths=[4,8],strides=[1,2],kernel=3"
@@ -69,12 +70,28 @@ def test_what_a_contestant_is(tmp_path: Path) -> None:
         (["STGCN", "--rounds", "0"], "--rounds is 0; at least 1"),
         (["STGCN", "STGCN"], "two contestants of one name"),
         (["STGCN:depth=3"], "depth"),
+        (["STGCN:kernel=abc"], "STGCN:kernel=abc: "),
+        (["STGCN:["], "can't be read"),
+        (["Encoder"], "no encoder 'Encoder'"),
+        (["FusionEncoder"], "no encoder 'FusionEncoder'"),
+        (["graphnets.encoders.FusionEncoder"], "reads several modalities; profile the encoders"),
         (["STGCN", "--skeleton", "octopus"], "octopus"),
     ],
 )
 def test_bad_arguments(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         profile_duel.main(arguments)
+
+
+def test_operations_of_an_lstm_count() -> None:
+    """By hand: four gates of 8 from 20 x 3 coordinates and a state of 8, 10 frames, then the maps and the graph."""
+    spec = profile_options.read_spec("RecurrentGraph:hidden=[8],width=8,graph_channels=2,bidirectional=false")
+    spec["init_args"] |= {"skeleton": "kinect20", "in_channels": 3}
+    task = {"frames": 10, "batch": 1, "threads": 1, "device": "cpu", "skeleton": "kinect20", "channels": 3}
+    task |= {"settings": False, "compile": False, "fold": False, "precision": "float32", "spec": spec}
+    lstm = 4 * 8 * (60 + 8)
+    graph = 20 * 3 + 20 * 20 * 3 + 20 * 3 * 2  # attention, neighbours, channels
+    assert Contestant(task).answer("facts")["flops"] == 2 * 10 * (lstm + graph + 8 * 40 + 8 * 16)
 
 
 def test_the_standard_library_keeps_its_module() -> None:
