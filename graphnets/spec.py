@@ -122,7 +122,10 @@ def from_spec(spec: Any, base: type[Configurable] = Configurable) -> Any:
     try:
         inspect.signature(cls.__init__).bind(None, **arguments)
     except TypeError as error:
-        raise ValueError(f"can't rebuild {spec['class_path']!r} from the arguments {arguments}: {error}") from error
+        taken = ", ".join(list(inspect.signature(cls.__init__).parameters)[1:])
+        raise ValueError(
+            f"can't make {spec['class_path']!r} from the arguments {', '.join(arguments)}: {error}; it takes {taken}"
+        ) from error
     return cls(**arguments)
 
 

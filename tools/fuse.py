@@ -221,9 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
     write_text(folder / "metrics.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     for key, value in record["test"].items():
-        print(f"{key} {value:.4f}")
-    for part in record["config"]["fusion"]:
-        print(f"weight of {part['variant']} {part['weight']:.4f}")
+        print(f"test {key} {value:.4f}")
+    for run, part in zip(options.runs, record["config"]["fusion"], strict=True):
+        print(f"weight of {run} {part['weight']:.4f}")
     print(f"wrote {folder / 'metrics.json'}")
     return 0
 

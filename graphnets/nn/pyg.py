@@ -227,12 +227,12 @@ class _Probe:
             y, learning = _disjoint(self.conv, self.x, self.edges), self._run(train, seed=0)
         except Exception as error:
             raise ValueError(
-                f"the convolution can't convolve node features over edge_index alone: {type(error).__name__}: {error}"
+                "the convolution can't convolve node features over edge_index alone (does it need attributes or types "
+                f"of edges?): {type(error).__name__}: {error}"
             ) from error
         if kept := sorted({*_kept_tensors(self.conv), *_kept_tensors(train)} - before):
             raise ValueError(
-                f"the convolution keeps tensors of one batch for the next in {kept}; leave out cached=True if that is "
-                "why"
+                f"the convolution keeps tensors of one batch for the next in {kept}, by cached=True or for a loss"
             )
         shape = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
         if shape != [3 * self.joints, self.width]:

@@ -49,9 +49,12 @@ class Contract:
         """An encoder in eval mode, away from what hides faults in a fresh one: moments of 0 and 1, biases of 0."""
         torch.manual_seed(0)
         encoder = self.make(random_tree(5), self.in_channels)
+        check(hasattr(encoder, "out_channels"), "set self.out_channels (and self.time_stride, if not 1) in __init__")
         x, _ = self._motion(encoder)
         with torch.no_grad():
+            before = x.clone()
             encoder.train()(x)
+            check(torch.equal(x, before), "the encoder wrote into its input; change a copy")
             for parameter in encoder.parameters():
                 parameter.add_((0.05 if parameter.ndim > 1 else 0.3) * torch.randn_like(parameter))
             encoder(x)

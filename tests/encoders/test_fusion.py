@@ -277,6 +277,14 @@ class FusionContract:
             for other in others:
                 torch.testing.assert_close(model(*other)[0], encoder(*other), rtol=0, atol=1e-4)
 
+    def test_compile(self) -> None:
+        if self.test_export is None:
+            pytest.skip("takes seconds; only the fusion differs")
+        encoder = self.encoder()
+        x, mask = motion(encoder, FRAMES)
+        compiled = torch.compile(encoder, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x, mask), encoder(x, mask), rtol=0, atol=1e-4)
+
     def test_what_does_not_fit_is_refused(self) -> None:
         encoder = self.encoder()
         x, mask = motion(encoder, FRAMES)

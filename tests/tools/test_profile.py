@@ -90,7 +90,7 @@ def test_operations_of_an_lstm_count() -> None:
     task = {"frames": 10, "batch": 1, "threads": 1, "device": "cpu", "skeleton": "kinect20", "channels": 3}
     task |= {"settings": False, "compile": False, "fold": False, "precision": "float32", "spec": spec}
     lstm = 4 * 8 * (60 + 8)
-    graph = 20 * 3 + 20 * 20 * 3 + 20 * 3 * 2  # attention, neighbours, channels
+    graph = 20 * 3 + 20 * 3 * 2 + 20 * 20 * 2  # attention, channels, neighbours
     assert Contestant(task).answer("facts")["flops"] == 2 * 10 * (lstm + graph + 8 * 40 + 8 * 16)
 
 
