@@ -30,7 +30,7 @@ def candidates(records: Path, profile: Path, protocol: str | None, metric: str) 
         costs = {
             name: (1000 * median(row["clock"]["latency"]), row["flops"] / 1e6)
             for name, row in rows.items()
-            if "latency" in row["clock"]
+            if "latency" in row.get("clock", {})
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{profile}: not written by tools/profile.py --json: {error!r}") from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from graphnets.encoders.base import Encoder, Features
 from graphnets.nn.align import align
@@ -26,7 +27,7 @@ class MultiModalEncoder(Encoder):
     features have its frames, and the others are brought to them by relative time (:func:`graphnets.nn.align.align`).
     Masks say where each clip ends, so what pads one modality changes nothing. A recording that lacks a modality has a
     mask that is False everywhere. One that lacks the primary takes the number of frames of the first modality it has,
-    for which ``x`` of the primary must have room: resample all modalities to one length where it may be missing.
+    and the features are as many as that needs (compiled or exported, as many as there is room for).
 
     A subclass sets ``out_channels`` and ``time_stride`` and defines :meth:`features` and :meth:`kept`.
 
@@ -93,7 +94,9 @@ class MultiModalEncoder(Encoder):
             return None
         if len(given) < len(self.modalities):
             raise ValueError(f"feature_mask needs the masks of all of {list(self.modalities)}, not only {list(given)}")
-        return self.kept(given, self._lengths({n: m[..., None] for n, m in given.items()}, given))
+        x, masks = self._with_room({n: m[..., None] for n, m in given.items()}, given)
+        assert masks is not None
+        return self.kept(masks, self._lengths(x, masks))
 
     def forward(self, x: Values, mask: Masks | None = None) -> Tensor:  # type: ignore[override]  # dictionaries
         """Encode.
@@ -107,13 +110,13 @@ class MultiModalEncoder(Encoder):
             ``[N, T', V', D]`` with ``T' = ceil(T / time_stride)``, T of the primary, and ``D = out_channels``.
         """
         self.check(x, mask)
-        masks = self._filled(x, mask)
+        x, masks = self._with_room(x, self._filled(x, mask))
         return self.features(x, masks, self._lengths(x, masks))
 
     def encode(self, x: Values, mask: Masks | None = None) -> Features:  # type: ignore[override]  # dictionaries
         """Features together with their mask; input that doesn't fit is refused as :meth:`check` says."""
         self.check(x, mask)
-        masks = self._filled(x, mask)
+        x, masks = self._with_room(x, self._filled(x, mask))
         return Features(self(x, masks), self.feature_mask(masks))
 
     def check(self, x: Values, mask: Masks | None = None) -> None:  # type: ignore[override]  # dictionaries
@@ -156,24 +159,27 @@ class MultiModalEncoder(Encoder):
         return {n: torch.ones_like(x[n][..., 0], dtype=torch.bool) if m is None else m for n, m in given.items()}
 
     def _lengths(self, x: Values, mask: Values | None) -> Values:
-        """Frames of each modality's clips, ``[N]``; where the primary lacks, those of the first that doesn't.
-
-        Raises:
-            ValueError: There is no room for these, so that the frames would depend on the padding of the batch.
-        """
+        """Frames of each modality's clips, ``[N]``; where the primary lacks, those of the first that doesn't."""
         lengths = {name: clip_lengths(x[name], None if mask is None else mask[name]) for name in self.modalities}
         if mask is None:
             return lengths
         room = x[self.primary].shape[1]
         for name in self.modalities[1:]:
-            of_primary = lengths[self.primary]
-            lengths[self.primary] = torch.where(of_primary > 0, of_primary, lengths[name])
-        if not torch.compiler.is_compiling() and (longest := int(lengths[self.primary].max())) > room:
-            raise ValueError(
-                f"a recording without {self.primary!r} has {longest} frames of another modality, but "
-                f"x[{self.primary!r}] has {room}; resample all modalities to one length, or pad it to {longest} frames"
-            )
+            other, of_primary = lengths[name], lengths[self.primary]
+            if torch.compiler.is_compiling():  # what is compiled or exported can't make room
+                other = other.clamp(max=room)
+            lengths[self.primary] = torch.where(of_primary > 0, of_primary, other)
         return lengths
+
+    def _with_room(self, x: Values, mask: Values | None) -> tuple[Values, Values | None]:
+        """Pad the primary where a recording without it is longer: nothing may depend on the others' padding."""
+        if mask is None or torch.compiler.is_compiling():
+            return x, mask
+        more = int(self._lengths(x, mask)[self.primary].max()) - x[self.primary].shape[1]
+        if more <= 0:
+            return x, mask
+        padded = F.pad(x[self.primary], (0, 0, 0, 0, 0, more)), F.pad(mask[self.primary], (0, 0, 0, more))
+        return {**x, self.primary: padded[0]}, {**mask, self.primary: padded[1]}
 
 
 class FusionEncoder(MultiModalEncoder):

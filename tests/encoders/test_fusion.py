@@ -199,16 +199,21 @@ class FusionContract:
         assert torch.equal(also[0, : y.shape[1]], kept[0]) and not also[0, y.shape[1] :].any()
         torch.testing.assert_close(more[0, : y.shape[1]][kept[0]], y[0][kept[0]], rtol=0, atol=1e-5)
 
-    def test_no_room_for_a_missing_primary_is_refused(self) -> None:
+    def test_a_longer_recording_without_the_primary_gets_room(self) -> None:
+        """However long the others of its batch are."""
         encoder = self.encoder()
         x, mask = motion(encoder, {"pose": 12, "imu": 40, "extra": 9})
-        mask["pose"][0] = False
-        mask["imu"][0, -1] = True
-        for call in (encoder, encoder.encode):
-            with pytest.raises(
-                ValueError, match=r"without 'pose' has 40 frames .* has 12; resample .* or pad it to 40"
-            ):
-                call(x, mask)
+        mask["pose"][0], mask["imu"][0, -1] = False, True
+        y, kept = encoder.encode(x, mask)
+        frames = math.ceil(40 / encoder.time_stride)
+        assert kept is not None and y.shape[1] == kept.shape[1] == frames and kept[0, -1].any()
+        assert torch.equal(kept, encoder.feature_mask(mask))  # type: ignore[arg-type]
+        for more in (1, 3):
+            for _ in range(more):
+                x, mask = padded(x, mask, "pose")
+            longer, also = encoder.encode(x, mask)
+            assert also is not None and torch.equal(also[:, :frames], kept) and not also[:, frames:].any()
+            torch.testing.assert_close(longer[:, :frames][kept], y[kept], rtol=0, atol=1e-5)
 
     def test_gradients_reach_every_parameter(self) -> None:
         encoder = self.encoder().train()
