@@ -41,8 +41,15 @@ class Configurable(nn.Module):
                     "rebuilds it by keywords: make it an argument with a name (a list, if there are several values)"
                 )
             recorded.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
-        module.__dict__["init_args"] = recorded
+        module.__dict__["init_args"] = _own(recorded)
         return module
+
+
+def _own(value: Any) -> Any:
+    """The same with lists and dictionaries of its own, so that the caller's changes don't reach a checkpoint."""
+    if type(value) is dict:
+        return {k: _own(v) for k, v in value.items()}
+    return type(value)(map(_own, value)) if type(value) in (list, tuple) else value
 
 
 def to_spec(value: Any) -> Any:
@@ -115,7 +122,10 @@ def from_spec(spec: Any, base: type[Configurable] = Configurable) -> Any:
     try:
         inspect.signature(cls.__init__).bind(None, **arguments)
     except TypeError as error:
-        raise ValueError(f"can't rebuild {spec['class_path']!r} from the arguments {arguments}: {error}") from error
+        taken = ", ".join(list(inspect.signature(cls.__init__).parameters)[1:])
+        raise ValueError(
+            f"can't make {spec['class_path']!r} from the arguments {', '.join(arguments)}: {error}; it takes {taken}"
+        ) from error
     return cls(**arguments)
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from graphnets.data import Store, StoreWriter
 
+os.environ.pop("COLUMNS", None)  # pytest's workers set it to 80, and tables would break their lines there
+
 SMALL_CARD = {
     "name": "small",
     "title": "A small store",

@@ -27,7 +27,12 @@ def candidates(records: Path, profile: Path, protocol: str | None, metric: str) 
     """
     try:
         rows = json.loads(profile.read_text(encoding="utf-8"))["rows"]
-    except (ValueError, KeyError) as error:
+        costs = {
+            name: (1000 * median(row["clock"]["latency"]), row["flops"] / 1e6)
+            for name, row in rows.items()
+            if "latency" in row.get("clock", {})
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{profile}: not written by tools/profile.py --json: {error!r}") from error
     groups = read_table(records)
     protocols = sorted({group.protocol for group in groups})
@@ -38,11 +43,12 @@ def candidates(records: Path, profile: Path, protocol: str | None, metric: str) 
     scale = 100 if metric.rsplit("/", 1)[-1] in PERCENT else 1
     found = []
     for group in groups:
-        row = rows.get(group.variant)
-        if group.protocol == protocol and row is not None and "latency" in row["clock"]:
+        if metric not in group.records[0].test:
+            raise ValueError(f"--metric {metric}: the records have {', '.join(group.records[0].test)}")
+        if group.protocol == protocol and group.variant in costs:
             mean, sd = group.mean_sd(metric)
-            costs = (1000 * median(row["clock"]["latency"]), row["flops"] / 1e6)
-            found.append(Candidate(group.variant, scale * mean, None if sd is None else scale * sd, costs))
+            spread = None if sd is None else scale * sd
+            found.append(Candidate(group.variant, scale * mean, spread, costs[group.variant]))
     if not found:
         raise ValueError(f"no variant of {records} has a row with latency in {profile}, which has {', '.join(rows)}")
     return found

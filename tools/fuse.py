@@ -31,6 +31,8 @@ EQUAL, VALIDATION = "equal", "validation"
 VALIDATION_TABLE = "predictions_val.csv"
 SAME = ("dataset", "protocol", "seed", "fold", "n_test", "store_checksum", "subjects")
 
+NEEDED = ("variant", "test", "classes", "parameters", "wall_seconds", "n_train", "n_val", "config")
+
 
 def fuse(folders: list[Path], weights: list[str], variant: str) -> tuple[dict[str, Any], pd.DataFrame]:
     """Fuse the runs in ``folders``.
@@ -103,10 +105,31 @@ def read_tables(folders: list[Path], name: str) -> list[pd.DataFrame]:
             why = " (are there validation subjects in its protocol?)" if name == VALIDATION_TABLE else ""
             raise ValueError(f"{folder}: no {name}{why}")
         table = pd.read_csv(folder / name, dtype=text, keep_default_na=False, na_values=[""])
-        if tables and (list(table.columns) != list(tables[0].columns) or list(table["id"]) != list(tables[0]["id"])):
-            raise ValueError(f"{folder}: {name} has other recordings or classes than that of {folders[0]}")
+        _check_table(table, folder / name)
+        for what in ("id", "subject", "true"):
+            if tables and not table[what].equals(tables[0][what]):
+                raise ValueError(f"{folder}: {name} has another column {what!r} than that of {folders[0]}")
+        if tables and list(table.columns) != list(tables[0].columns):
+            raise ValueError(f"{folder}: {name} has other classes than that of {folders[0]}")
         tables.append(table)
     return tables
+
+
+def _check_table(table: pd.DataFrame, path: Path) -> None:
+    """Raises ValueError unless it holds ids, labels and probabilities."""
+    columns = [c for c in table.columns if c.startswith("p[")]
+    if not columns or not {"id", "subject", "true", "predicted"} <= set(table.columns):
+        raise ValueError(f"{path}: columns are {list(table.columns)}; expected id, subject, true, predicted and p[...]")
+    if strange := set(table["true"].dropna()) - {c[2:-1] for c in columns}:
+        raise ValueError(f"{path}: labels {sorted(strange)} have no column of probabilities")
+    p = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    bad = ~np.isfinite(p).all(1) | (p < 0).any(1) | (abs(p.sum(1) - 1) > 1e-3)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"{path}: row {row} ({table['id'][row]}) holds {p[row].round(4).tolist()}; probabilities are finite, not "
+            "negative, and their sum is 1"
+        )
 
 
 def shares_of(weights: list[str], folders: list[Path], variants: list[str]) -> np.ndarray:
@@ -120,7 +143,9 @@ def shares_of(weights: list[str], folders: list[Path], variants: list[str]) -> n
     if weights == [VALIDATION]:
         return best_shares(read_tables(folders, VALIDATION_TABLE))
     if len(weights) == 1 and Path(weights[0]).is_dir():
-        other = _record(Path(weights[0]))["config"].get("fusion", [])
+        other = _record(Path(weights[0]))["config"].get("fusion")
+        if other is None:
+            raise ValueError(f"--weights {weights[0]}: not written by tools/fuse.py, its record has no weights")
         if [entry["variant"] for entry in other] != variants:
             names = [entry["variant"] for entry in other]
             raise ValueError(f"--weights {weights[0]}: a fusion of {names}, but these runs are {variants}")
@@ -158,6 +183,8 @@ def best_shares(tables: list[pd.DataFrame]) -> np.ndarray:
     n = len(tables)
     whole = LinearConstraint(np.ones((1, n)), 1, 1)
     found = minimize(cross_entropy, np.full(n, 1 / n), method="SLSQP", bounds=[(0, 1)] * n, constraints=whole)
+    if not found.success:
+        raise ValueError(f"no weights found on validation: {found.message}; give --weights")
     shares = np.clip(found.x, 0, 1).round(4)
     return shares / shares.sum()
 
@@ -167,7 +194,12 @@ def _record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{folder}: no metrics.json; is the run finished?") from None
-    if len(record.get("classes", {})) != 1 or not record["test"]:
+    except ValueError as error:
+        raise ValueError(f"{folder / 'metrics.json'}: no JSON: {error}") from None
+    if not isinstance(record, dict) or (missing := [key for key in NEEDED if record.get(key) is None]):
+        lacks = missing if isinstance(record, dict) else list(NEEDED)
+        raise ValueError(f"{folder / 'metrics.json'}: no record of a run, it lacks {', '.join(lacks)}")
+    if len(record["classes"]) != 1 or not record["test"]:
         raise ValueError(f"{folder}: fusion needs a tested run with one classification objective")
     return record
 
@@ -189,9 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
     write_text(folder / "metrics.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     for key, value in record["test"].items():
-        print(f"{key} {value:.4f}")
-    for part in record["config"]["fusion"]:
-        print(f"weight of {part['variant']} {part['weight']:.4f}")
+        print(f"test {key} {value:.4f}")
+    for run, part in zip(options.runs, record["config"]["fusion"], strict=True):
+        print(f"weight of {run} {part['weight']:.4f}")
     print(f"wrote {folder / 'metrics.json'}")
     return 0
 

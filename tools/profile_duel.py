@@ -80,7 +80,8 @@ def measure(tasks: dict[str, dict[str, Any]], timed: Sequence[str], rounds: int)
             shown = bar.add_task("starting", total=len(tasks) * (rounds + 2))
             for name, task in tasks.items():
                 worker = workers[name] = Worker(name, task)
-                results[name] = {**worker.ask("facts"), "memory": worker.ask("memory"), "clock": {}, "processor": {}}
+                memory = worker.ask("memory")
+                results[name] = {**worker.ask("facts"), "memory": memory, "clock": {}, "processor": {}}
                 bar.advance(shown)
             for turn in range(rounds):
                 bar.update(shown, description=f"round {turn + 1}")

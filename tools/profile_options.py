@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import torch
 import yaml
 
 from graphnets import encoders
-from graphnets.encoders import Encoder
-from graphnets.spec import import_class
+from graphnets.encoders import BlockEncoder, Encoder
+from graphnets.encoders.fusion import MultiModalEncoder
+from graphnets.spec import from_spec, import_class
 
 TASKS = ("latency", "inference", "training")
 TEXTBOOK = "textbook"
@@ -67,27 +67,46 @@ def read_spec(text: str) -> dict[str, Any]:
         ValueError: It is no encoder.
         OSError: The YAML file can't be read.
     """
-    if text.endswith((".yaml", ".yml")):
-        config = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-        spec = ((config if isinstance(config, dict) else {}).get("model") or {}).get("encoder")
-        if not isinstance(spec, dict) or "class_path" not in spec:
-            raise ValueError(f"{text}: no model.encoder with a class_path")
-        import_class(spec["class_path"], Encoder)  # type: ignore[type-abstract]
-        return {"class_path": spec["class_path"], "init_args": dict(spec.get("init_args") or {})}
     name, _, given = text.partition(":")
-    classes = {n: c for n, c in vars(encoders).items() if isinstance(c, type) and issubclass(c, Encoder)}
-    names = [n for n, c in classes.items() if not inspect.isabstract(c)]
-    if "." not in name and name not in names:
-        raise ValueError(f"no encoder {name!r}; there are {', '.join(sorted(names))}, or give an import path")
-    path = name if "." in name else f"graphnets.encoders.{name}"
-    import_class(path, Encoder)  # type: ignore[type-abstract]
-    arguments = yaml.safe_load("{" + given.replace("=", ": ") + "}")
-    return {"class_path": path, "init_args": arguments}
+    if _is_file(text):
+        spec: Any = _read_yaml(Path(text).read_text(encoding="utf-8"), text)
+        for key in ("model", "encoder"):
+            spec = spec.get(key) if isinstance(spec, dict) else None
+        path, arguments = (spec.get("class_path"), spec.get("init_args") or {}) if isinstance(spec, dict) else ("", {})
+        if not isinstance(path, str) or not path or not isinstance(arguments, dict):
+            raise ValueError(f"{text}: no model.encoder with a class_path, or init_args that are no mapping")
+    else:
+        if "." not in name and name not in _names():
+            raise ValueError(f"no encoder {name!r}; there are {', '.join(_names())}, or give an import path")
+        path = name if "." in name else f"graphnets.encoders.{name}"
+        arguments = _read_yaml("{" + given.replace("=", ": ") + "}", text)
+    cls = import_class(path, Encoder)  # type: ignore[type-abstract]
+    if issubclass(cls, MultiModalEncoder):
+        raise ValueError(f"{text}: {cls.__name__} reads several modalities; profile the encoders it is made of")
+    return {"class_path": path, "init_args": dict(arguments)}
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith((".yaml", ".yml")) and "=" not in text
+
+
+def _names() -> list[str]:
+    """Encoders of one modality that can be made."""
+    found = {n: c for n, c in vars(encoders).items() if isinstance(c, type) and issubclass(c, Encoder)}
+    kinds = (Encoder, BlockEncoder)
+    return sorted(n for n, c in found.items() if c not in kinds and not issubclass(c, MultiModalEncoder))
+
+
+def _read_yaml(text: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name}: can't be read: {' '.join(str(error).split())}") from None
 
 
 def contestants(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The task of every worker, by the name of its row."""
-    specs = {Path(text).stem if text.endswith(("yaml", "yml")) else text: read_spec(text) for text in options.encoders}
+    specs = {Path(text).stem if _is_file(text) else text: read_spec(text) for text in options.encoders}
     if TEXTBOOK in specs or len(specs) < len(options.encoders):
         raise ValueError(f"two contestants of one name: {', '.join([TEXTBOOK, *options.encoders])}")
     given = [spec["init_args"] for spec in specs.values()]
@@ -97,6 +116,11 @@ def contestants(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     common |= {"skeleton": skeleton, "channels": channels, "settings": True, "compile": False, "fold": False}
     for arguments in given:
         arguments |= {"skeleton": skeleton, "in_channels": channels}
+    for name, spec in specs.items():
+        try:  # a wrong argument shows now, not after minutes
+            from_spec(spec, Encoder)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from error
     plain = {**common, "spec": None, "precision": "float32"}
     rows = {TEXTBOOK: {**plain, "settings": False}, f"{TEXTBOOK}, our settings": plain}
     if "bf16" in options.precision:

@@ -40,8 +40,12 @@ class Encoder(Configurable):
 
     def __init__(self, skeleton: Skeleton | str, in_channels: int) -> None:
         super().__init__()
-        if in_channels < 1:
-            raise ValueError(f"{type(self).__name__}: in_channels is {in_channels}; it must be 1 or more")
+        if not isinstance(in_channels, int) or in_channels < 1:
+            raise ValueError(f"{type(self).__name__}: in_channels is {in_channels!r}; it must be an int, 1 or more")
+        if not isinstance(skeleton, str | Skeleton):
+            raise ValueError(
+                f"{type(self).__name__}: skeleton is {skeleton!r}; give a Skeleton, or a name or file of one"
+            )
         self.skeleton = Skeleton.load(skeleton) if isinstance(skeleton, str) else skeleton
         if skeleton not in Skeleton.available() and self.init_args.get("skeleton") is skeleton:
             self.init_args["skeleton"] = self.skeleton  # a checkpoint can't count on a file of the user's
@@ -72,6 +76,8 @@ class Encoder(Configurable):
                 f"{type(self).__name__} was made for the skeleton {self.skeleton.name!r} and {self.in_channels} "
                 f"channels: x must be {expected}, but it is {list(x.shape)}"
             )
+        if not x.is_floating_point():
+            raise ValueError(f"{type(self).__name__}: x must hold floating-point numbers, but it is {x.dtype}")
         if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape[:3]):
             raise ValueError(
                 f"the mask must be bool {list(x.shape[:3])}, as x is {list(x.shape)}, but it is {mask.dtype} "

@@ -30,7 +30,8 @@ class BlockEncoder(Encoder):
                     adjacency = self.skeleton.partitions("spatial")
 
                     def block(in_channels: int, width: int, stride: int, residual: bool) -> Block:
-                        return Block(MyGraphConv(in_channels, width, adjacency), TemporalConv(width, width), residual)
+                        time = TemporalConv(width, width, stride=stride)
+                        return Block(MyGraphConv(in_channels, width, adjacency), time, residual)
 
                     self.chain(block, widths=(64, 128), strides=(1, 2))
     """
@@ -47,7 +48,8 @@ class BlockEncoder(Encoder):
             strides: Temporal stride of each block.
 
         Raises:
-            ValueError: ``widths`` and ``strides`` differ in number, are empty, or hold a number below 1.
+            ValueError: ``widths`` and ``strides`` differ in number, are empty, or hold a number below 1; or ``make``
+                gives a block of another stride than it was asked for.
         """
         if len(widths) != len(strides) or not widths:
             raise ValueError(
@@ -62,7 +64,12 @@ class BlockEncoder(Encoder):
         self.blocks = nn.ModuleList()
         channels = self.in_channels
         for i, (width, stride) in enumerate(zip(widths, strides, strict=True)):
-            self.blocks.append(make(channels, width, stride, i > 0))
+            block = make(channels, width, stride, i > 0)
+            if block.stride != stride:
+                raise ValueError(
+                    f"{type(self).__name__}: block {i} has stride {block.stride}, but {stride} is asked for"
+                )
+            self.blocks.append(block)
             channels, self.time_stride = width, self.time_stride * stride
         self.out_channels = channels
 

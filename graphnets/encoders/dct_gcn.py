@@ -30,9 +30,9 @@ class DCTGCN(Encoder):
     which spreads over all coefficients. A joint that is never observed is 0. Where the input is masked the features
     are 0 and masked too, as in every other encoder, although the network has a guess there.
 
-    Nodes are ordered joint by joint, node ``v C + c``. The released EC3D weights count coordinate by coordinate,
-    ``c V + v``, so rows and columns of their adjacency, and their norms, have to be permuted; they also expect
-    ``input_norm=False`` and coefficients of another scale.
+    Nodes are ordered joint by joint, node ``v C + c``. The transform is along time alone. The released EC3D networks
+    transform the coordinates as well, in two dimensions, so that their nodes are no coordinates of joints: their
+    weights don't fit here.
 
     Args:
         skeleton: The joints; edges aren't used. The name or file of a skeleton will do.

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from graphnets.encoders.base import Encoder, Features
-from graphnets.nn.align import align, clip_lengths
+from graphnets.nn.align import align
 from graphnets.nn.fusion import Fusion
-from graphnets.nn.masking import masked_mean
+from graphnets.nn.masking import clip_lengths, masked_mean
 from graphnets.nn.norm import MaskedBatchNorm
 from graphnets.skeleton import Skeleton
 
@@ -26,7 +27,7 @@ class MultiModalEncoder(Encoder):
     features have its frames, and the others are brought to them by relative time (:func:`graphnets.nn.align.align`).
     Masks say where each clip ends, so what pads one modality changes nothing. A recording that lacks a modality has a
     mask that is False everywhere. One that lacks the primary takes the number of frames of the first modality it has,
-    as far as there is room.
+    and the features are as many as that needs (compiled or exported, as many as there is room for).
 
     A subclass sets ``out_channels`` and ``time_stride`` and defines :meth:`features` and :meth:`kept`.
 
@@ -93,7 +94,9 @@ class MultiModalEncoder(Encoder):
             return None
         if len(given) < len(self.modalities):
             raise ValueError(f"feature_mask needs the masks of all of {list(self.modalities)}, not only {list(given)}")
-        return self.kept(given, self._lengths({n: m[..., None] for n, m in given.items()}, given))
+        x, masks = self._with_room({n: m[..., None] for n, m in given.items()}, given)
+        assert masks is not None
+        return self.kept(masks, self._lengths(x, masks))
 
     def forward(self, x: Values, mask: Masks | None = None) -> Tensor:  # type: ignore[override]  # dictionaries
         """Encode.
@@ -107,13 +110,13 @@ class MultiModalEncoder(Encoder):
             ``[N, T', V', D]`` with ``T' = ceil(T / time_stride)``, T of the primary, and ``D = out_channels``.
         """
         self.check(x, mask)
-        masks = self._filled(x, mask)
+        x, masks = self._with_room(x, self._filled(x, mask))
         return self.features(x, masks, self._lengths(x, masks))
 
     def encode(self, x: Values, mask: Masks | None = None) -> Features:  # type: ignore[override]  # dictionaries
         """Features together with their mask; input that doesn't fit is refused as :meth:`check` says."""
         self.check(x, mask)
-        masks = self._filled(x, mask)
+        x, masks = self._with_room(x, self._filled(x, mask))
         return Features(self(x, masks), self.feature_mask(masks))
 
     def check(self, x: Values, mask: Masks | None = None) -> None:  # type: ignore[override]  # dictionaries
@@ -126,6 +129,10 @@ class MultiModalEncoder(Encoder):
             given = f"{[list(v) if isinstance(v, Mapping) else type(v).__name__ for v in (x, mask)]}"
             raise ValueError(
                 f"{type(self).__name__} takes dictionaries of {list(self.modalities)} as x and mask, not {given}"
+            )
+        if mask is not None and (unknown := [name for name in mask if name not in self.modalities]):
+            raise ValueError(
+                f"{type(self).__name__} reads the modalities {list(self.modalities)}, but there are masks of {unknown}"
             )
         n = x[self.primary].shape[0]
         for name in self.modalities:
@@ -158,9 +165,21 @@ class MultiModalEncoder(Encoder):
             return lengths
         room = x[self.primary].shape[1]
         for name in self.modalities[1:]:
-            of_primary = lengths[self.primary]
-            lengths[self.primary] = torch.where(of_primary > 0, of_primary, lengths[name].clamp(max=room))
+            other, of_primary = lengths[name], lengths[self.primary]
+            if torch.compiler.is_compiling():  # what is compiled or exported can't make room
+                other = other.clamp(max=room)
+            lengths[self.primary] = torch.where(of_primary > 0, of_primary, other)
         return lengths
+
+    def _with_room(self, x: Values, mask: Values | None) -> tuple[Values, Values | None]:
+        """Pad the primary where a recording without it is longer: nothing may depend on the others' padding."""
+        if mask is None or torch.compiler.is_compiling():
+            return x, mask
+        more = int(self._lengths(x, mask)[self.primary].max()) - x[self.primary].shape[1]
+        if more <= 0:
+            return x, mask
+        padded = F.pad(x[self.primary], (0, 0, 0, 0, 0, more)), F.pad(mask[self.primary], (0, 0, 0, more))
+        return {**x, self.primary: padded[0]}, {**mask, self.primary: padded[1]}
 
 
 class FusionEncoder(MultiModalEncoder):

@@ -122,6 +122,8 @@ class _AfterLinear(nn.Module):
 
 def _find(path: str) -> type[nn.Module]:
     """The class of that path; raises ValueError if there is none or it is no convolution over edges."""
+    if not isinstance(path, str):
+        raise ValueError(f"conv is {path!r}; give its import path as text, 'torch_geometric.nn.GATv2Conv'")
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)

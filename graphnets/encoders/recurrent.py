@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphnets.encoders.base import Encoder
-from graphnets.nn.dct import clip_lengths
 from graphnets.nn.graph import GraphConv
-from graphnets.nn.masking import blank
+from graphnets.nn.masking import blank, clip_lengths
 from graphnets.nn.norm import MaskedBatchNorm
 from graphnets.nn.recurrent import RaggedLSTM
 from graphnets.skeleton import Skeleton
@@ -29,7 +28,10 @@ class RecurrentGraph(Encoder):
     It departs from the published network where that is weak: the adjacency has self loops and is divided by the number
     of neighbours; attention, which the paper lets sum to 1 over the joints, is scaled to a mean of 1, so that
     the branch doesn't fade as joints get more, and is spent on observed joints only; the backward LSTM starts at
-    the last observed frame of each clip.
+    the last observed frame of each clip; the norm of the input has learned scales; the graph branch is 16 channels a
+    joint wide (4 in the paper), and every modality has a gate of its own (one on all of them together in the paper).
+
+    It can't be compiled as one graph, as ``nn.LSTM`` can't; exported, the LSTM is a scan over any number of frames.
 
     Args:
         skeleton: The graph, or the name or file of one.
@@ -87,7 +89,7 @@ class RecurrentGraph(Encoder):
         """See :meth:`Encoder.forward`."""
         self.check(x, mask)
         x = self.norm(x, mask)
-        lengths = None if mask is None or self.causal else clip_lengths(mask)
+        lengths = None if mask is None or self.causal else clip_lengths(x, mask)
         recurrent = x.flatten(2)
         for layer in self.layers:
             recurrent = self.dropout(layer(recurrent, lengths))

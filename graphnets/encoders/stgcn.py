@@ -41,12 +41,12 @@ class STGCN(BlockEncoder):
         edge_weights: Learn a weight for each edge of each partition in each block.
         separable: Use depthwise-separable temporal convolutions: a lighter network than the paper's.
         causal: Let no frame see a later one, so that a live stream gives what the recorded clip gives.
-
-        frequency: Compute the temporal convolutions in the frequency domain: the same network and numbers, and the
-            same state dict; about twice as fast from 64 channels on.
+        frequency: Compute the temporal convolutions in the frequency domain (:class:`graphnets.nn.FrequencyConv`): the
+            same network, numbers and state dict, with fewer products from 64 channels on. Not when compiled.
 
     Raises:
-        ValueError: ``widths`` and ``strides`` differ in number, or ``frequency`` is asked for with ``separable``.
+        ValueError: ``widths`` and ``strides`` differ in number, or ``frequency`` is asked for with ``separable`` or
+            ``causal``.
 
     Shapes:
         ``x [N, T, V, C]``, ``mask [N, T, V]`` or None -> ``[N, ceil(T / prod(strides)), V, widths[-1]]``.
@@ -70,14 +70,17 @@ class STGCN(BlockEncoder):
         super().__init__(skeleton, in_channels)
         adjacency = self.skeleton.partitions(partition, max_hop)
         self.causal, self.time_major = causal, frequency
-        if frequency and separable:
-            raise ValueError("frequency=True is for dense temporal convolutions; it gains nothing on separable ones")
+        if frequency and (separable or causal):
+            raise ValueError(
+                "frequency=True is for dense, centred temporal convolutions: it gains nothing on separable ones, and "
+                "mixes frames, so that a causal one would see later frames in its rounding errors"
+            )
 
         def block(in_channels: int, width: int, stride: int, residual: bool) -> Block:
             graph = GraphConv(in_channels, width, adjacency, edge_weights)
             temporal: nn.Module
             if frequency:
-                temporal = FrequencyConv(width, width, kernel, stride, causal, time_major=True)
+                temporal = FrequencyConv(width, width, kernel, stride, time_major=True)
             else:
                 temporal = TemporalConv(width, width, kernel, stride, separable, causal=causal)
             return Block(graph, temporal, residual, dropout=dropout)

@@ -8,22 +8,6 @@ from torch import Tensor
 from graphnets.nn.masking import blank
 
 
-def clip_lengths(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Count the frames of each clip up to the last in which anything was observed.
-
-    Args:
-        x: ``[N, T, V, C]``.
-        mask: ``[N, T, V]`` bool, or None for all observed.
-
-    Returns:
-        ``[N]`` int64; 0 where nothing was observed.
-    """
-    numbers = torch.arange(1, x.shape[1] + 1, device=x.device)
-    if mask is None:
-        return numbers.amax().expand(x.shape[0])
-    return (mask.any(2) * numbers).amax(1)
-
-
 def align(
     x: Tensor,
     mask: Tensor | None,

@@ -20,13 +20,17 @@ class Block(nn.Module):
         spatial: ``(x, mask) -> [N, T, V, C_out]`` with attributes ``in_channels`` and ``out_channels``, not normalised.
         temporal: ``(x, mask) -> [N, ceil(T / stride), V, C_out]`` with an attribute ``stride``; it must blank what is
             masked before it reads it. If it has an attribute ``time_major`` that is True, all that comes and goes is
-            ``[T, N, ...]`` (spatial operators see no difference: their frames are independent).
+            ``[T, N, ...]``; the spatial operator must then have an attribute ``per_frame`` that is True, which says
+            that its frames are independent, and there is no attention.
         residual: Add the input to the output; it goes through a strided linear map with a norm where widths or lengths
             differ.
         spatial_residual: Add the input to what the spatial operator gives, likewise.
         temporal_norm: Normalise what the temporal operator gives; False for one that ends in norms of its own.
         attention: ``(x, mask) -> x`` between the two (``a`` above).
         dropout: After the temporal operator.
+
+    Raises:
+        ValueError: The temporal operator is time-major, and the others look at several frames.
 
     Shapes:
         ``x [N, T, V, C_in]``, which must be 0 where masked, ``mask [N, T, V]`` or None -> ``[N, ceil(T / stride), V,
@@ -48,6 +52,11 @@ class Block(nn.Module):
         self.spatial, self.spatial_norm = spatial, MaskedBatchNorm(width)
         self.temporal, self.temporal_norm = temporal, MaskedBatchNorm(width) if temporal_norm else None
         self.time_major = bool(getattr(temporal, "time_major", False))
+        if self.time_major and (attention is not None or not getattr(spatial, "per_frame", False)):
+            raise ValueError(
+                f"a time-major {type(temporal).__name__} needs a spatial operator with per_frame = True and no "
+                f"attention, but it has {type(spatial).__name__} and {type(attention).__name__}"
+            )
         self.attention = attention
         self.dropout = nn.Dropout(dropout)
         self.spatial_shortcut = Shortcut(before, width, 1) if spatial_residual else None

@@ -9,7 +9,7 @@ import torch
 import torch_dct
 from torch import Tensor
 
-from graphnets.nn.masking import blank
+from graphnets.nn.masking import blank, clip_lengths
 
 
 def dct(x: Tensor, basis: Tensor) -> Tensor:
@@ -51,21 +51,11 @@ def clip_basis(x: Tensor, mask: Tensor | None, coefficients: int) -> Tensor:
     """
     frames = x.shape[1]
     if mask is not None:
-        return ragged_dct_basis(clip_lengths(mask), frames, coefficients, x.dtype)
+        return ragged_dct_basis(clip_lengths(x, mask), frames, coefficients, x.dtype)
     if torch.compiler.is_compiling():  # while a graph is traced the length is a symbol, which no cache can look up
         whole = torch.ones((1, frames), dtype=torch.bool, device=x.device).sum(1)
         return ragged_dct_basis(whole, frames, coefficients, x.dtype)[0]
     return dct_basis(frames, coefficients, x.dtype, x.device)
-
-
-def clip_lengths(mask: Tensor) -> Tensor:
-    """Frames up to the last one with anything observed, ``[N]``; 0 for a clip that is masked throughout.
-
-    Args:
-        mask: ``[N, T, V]`` bool.
-    """
-    frames = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    return (mask.any(2) * frames).amax(1)
 
 
 @lru_cache(maxsize=256)

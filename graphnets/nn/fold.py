@@ -65,7 +65,7 @@ def _take_in(convolution: nn.Module, norm: nn.Module | None) -> bool:
     if isinstance(convolution, TemporalConv):
         last = convolution.conv
         convolution = last[-1] if isinstance(last, nn.Sequential) else last
-    if type(convolution) is GraphConv:
+    if isinstance(convolution, GraphConv):
         outputs = (1, -1, 1)
     elif type(convolution) is nn.Conv2d and convolution.bias is not None:
         outputs = (-1, 1, 1, 1)

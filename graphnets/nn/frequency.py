@@ -199,14 +199,17 @@ class FrequencyConv(TemporalConv):
     .. math:: y = B \left[(A x) \odot (G w)\right]
 
     A kernel of 9 frames costs 9 products a frame, input and output channel directly and 1.8 here; the transforms add
-    some 130 for each channel. It pays from 64 channels on. ``x`` is all that is kept for the backward pass.
+    some 130 for each channel. It pays from 64 channels on. ``x`` is all that is kept for the backward pass. A tile
+    mixes all its frames, so one that isn't finite spoils those around it.
+
+    Compiled by ``torch.compile`` or exported, it is the direct convolution. In inference the transformed weight is
+    kept; a change of the weight through ``.data`` goes unnoticed, any other is seen.
 
     Args:
         in_channels: ``C_in``.
         out_channels: ``C_out``.
         kernel: Frames it spans; odd.
         stride: Keep every stride-th frame, from the first.
-        causal: Read no later frame. A tile mixes all its frames, so later ones enter with the rounding error.
         time_major: Clips and masks come and go as ``[T, N, V, C]`` and ``[T, N, V]``, which spares two copies.
 
     Shapes:
@@ -219,11 +222,10 @@ class FrequencyConv(TemporalConv):
         out_channels: int,
         kernel: int = 9,
         stride: int = 1,
-        causal: bool = False,
         time_major: bool = False,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride, causal=causal)
-        self.taps, self.padding, self.time_major = kernel, kernel - 1 if causal else kernel // 2, time_major
+        super().__init__(in_channels, out_channels, kernel, stride)
+        self.taps, self.padding, self.time_major = kernel, kernel // 2, time_major
         self._kept: tuple[Tensor, tuple[object, ...], dict[int, Tensor]] | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

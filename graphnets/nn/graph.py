@@ -29,6 +29,8 @@ class GraphConv(nn.Module):
     """
 
     partitions: Tensor
+    per_frame = True
+    """No frame has a say in another."""
 
     def __init__(self, in_channels: int, out_channels: int, partitions: Tensor, edge_weights: bool = True) -> None:
         super().__init__()

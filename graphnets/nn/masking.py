@@ -16,6 +16,22 @@ def blank(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x.masked_fill(~mask[..., None], 0.0)
 
 
+def clip_lengths(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Count the frames of each clip up to the last in which anything was observed.
+
+    Args:
+        x: ``[N, T, V, C]``.
+        mask: ``[N, T, V]`` bool, or None for all observed.
+
+    Returns:
+        ``[N]`` int64; 0 where nothing was observed.
+    """
+    numbers = torch.arange(1, x.shape[1] + 1, device=x.device)
+    if mask is None:
+        return numbers.amax().expand(x.shape[0])
+    return (mask.any(2) * numbers).amax(1)
+
+
 def masked_mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor:
     """Mean over ``dims`` of what was observed; 0 where nothing was.
 

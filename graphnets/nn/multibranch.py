@@ -28,7 +28,7 @@ class MultiBranchTemporal(nn.Module):
     This is the module of CTR-GCN (Chen et al. 2021, arXiv 2107.12213), ``mix=False``; ST-GCN++ (Duan et al. 2022,
     arXiv 2205.09443), ``mix=True``, goes on with :math:`\mathrm{ReLU}(y) M`, which lets the branches exchange what
     they found. A norm acts on every channel by itself, so one norm over the joined channels is that of all branches;
-    in the same way all :math:`R_b` are one product. What a norm follows has no bias, as the norm would take it away.
+    in the same way all :math:`R_b` are one product.
 
     Args:
         in_channels: ``C_in``.

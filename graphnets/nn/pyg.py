@@ -12,6 +12,8 @@ from torch_geometric.nn import Linear, MessagePassing
 
 Path = Literal["matrix", "static", "disjoint"]
 
+_DRAWS, _FRAMES, _SCALES = 4, 24, (0.01, 1.0, 100.0)
+
 
 class PyGConv(nn.Module):
     r"""A spatial operator around any convolution of PyTorch Geometric (Fey and Lenssen 2019, arXiv 1903.02428).
@@ -30,8 +32,8 @@ class PyGConv(nn.Module):
     - ``"disjoint"``: all frames as one large graph, ``[N * T * V, C]``, as a batch of PyTorch Geometric is
       (``GATv2Conv``, ``TransformerConv``, ...). Edges are repeated with offsets, for any N and T.
 
-    A masked joint is a zero vector to its neighbours. It still counts as one of them: in a mean, in a degree, and in a
-    softmax over neighbours.
+    A masked joint is a zero vector, and still a neighbour: in a mean, in a degree, in a softmax, and with the bias of a
+    linear map that comes before the propagation.
 
     Args:
         conv: The convolution, called as ``conv(x, edge_index)``. The operator changes it: where it has an attribute
@@ -159,7 +161,12 @@ def _disjoint(conv: nn.Module, frames: Tensor, edge_index: Tensor) -> Tensor:
 
 
 class _Probe:
-    """Finds out what a convolution does to three random frames, in float64, on copies with moved parameters."""
+    """Finds out what a convolution does to random frames, in float64, on copies with parameters of its own.
+
+    A nonlinearity that is dead or saturated would look linear, and what starts at zero would hide what it does. So ways
+    are compared for several draws of all parameters, on frames from small to large. The draws are always the same: a
+    network that is rebuilt for a checkpoint takes the way that it was trained on.
+    """
 
     def __init__(
         self, conv: nn.Module, in_channels: int, out_channels: int, edge_index: Tensor, num_joints: int
@@ -167,32 +174,48 @@ class _Probe:
         self.width, self.edges, self.joints = out_channels, edge_index, num_joints
         draw = torch.Generator().manual_seed(0)
         self.conv = copy.deepcopy(conv).double().eval()
-        for parameter in self.conv.parameters():  # what starts at zero would hide what it does
-            noise = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype)
-            parameter.add_(0.1 * noise.to(parameter.device))
         device = next((parameter.device for parameter in conv.parameters()), edge_index.device)
-        x = torch.randn(3, num_joints, in_channels, generator=draw, dtype=torch.float64)
-        self.x, self.edges = x.to(device), edge_index.to(device)
+        self.edges = edge_index.to(device)
+        frames = torch.randn(_FRAMES, num_joints, in_channels, generator=draw, dtype=torch.float64)
+        self.x = frames[:3].to(device)
+        scales = torch.tensor(_SCALES, dtype=torch.float64).repeat(_FRAMES // len(_SCALES))
+        self.scaled = (frames * scales[:, None, None]).to(device)
+        self.draws: list[nn.Module] = []
+        for _ in range(_DRAWS):
+            drawn = copy.deepcopy(self.conv)
+            for parameter in drawn.parameters():
+                noise = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype)
+                parameter.copy_((noise / max(1, parameter.shape[-1] if parameter.ndim else 1) ** 0.5).to(device))
+            self.draws.append(drawn)
+        self.conv = self.draws[0]
 
     def plan(self) -> tuple[Path, bool, bool]:
         """The way to take, whether loops can be edges of the graph, and whether ``lin`` can come late."""
-        expected = self._reference()
-        edges, conv = self.edges, copy.deepcopy(self.conv)
-        looped = _with_loops(conv, edges, self.joints)
+        self._refuse_unfit()
         loops = any(getattr(module, "add_self_loops", False) is True for module in self.conv.modules())
-        if loops := loops and self._agrees(conv, looped, expected, batch=True):
-            self.conv, edges = conv, looped
-        if not self._agrees(self.conv, edges, expected):
+        loops = loops and self._right(loops=True, batch=True)
+        if not self._right(loops):
             return "disjoint", loops, False
-        dense, later = copy.deepcopy(self.conv), copy.deepcopy(self.conv)
-        widens = _use_matrices(dense, late=False)
-        if not self._agrees(dense, edges, expected):
+        if not self._right(loops, late=False):
             return "static", loops, False
-        _use_matrices(later, late=True)
-        return "matrix", loops, widens and self._agrees(later, edges, expected)
+        widens = _use_matrices(copy.deepcopy(self.conv), late=False)
+        return "matrix", loops, widens and self._right(loops, late=True)
 
-    def _reference(self) -> Tensor:
-        """What the convolution gives for the batch; refuses one that isn't fit for batches."""
+    def _right(self, loops: bool, late: bool | None = None, batch: bool = False) -> bool:
+        """Does a way give what the batch gives, for all draws? With ``late`` True or False, it is that by matrices."""
+        for drawn in self.draws:
+            expected = _disjoint(drawn, self.scaled, self.edges)
+            conv, edges = copy.deepcopy(drawn), self.edges
+            if loops:
+                edges = _with_loops(conv, edges, self.joints)
+            if late is not None:
+                _use_matrices(conv, late)
+            if not self._agrees(conv, edges, expected, batch):
+                return False
+        return True
+
+    def _refuse_unfit(self) -> None:
+        """Refuse a convolution that isn't fit for batches."""
         for module in self.conv.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 raise ValueError(
@@ -204,12 +227,12 @@ class _Probe:
             y, learning = _disjoint(self.conv, self.x, self.edges), self._run(train, seed=0)
         except Exception as error:
             raise ValueError(
-                f"the convolution can't convolve node features over edge_index alone: {type(error).__name__}: {error}"
+                "the convolution can't convolve node features over edge_index alone (does it need attributes or types "
+                f"of edges?): {type(error).__name__}: {error}"
             ) from error
         if kept := sorted({*_kept_tensors(self.conv), *_kept_tensors(train)} - before):
             raise ValueError(
-                f"the convolution keeps tensors of one batch for the next in {kept}; leave out cached=True if that is "
-                "why"
+                f"the convolution keeps tensors of one batch for the next in {kept}, by cached=True or for a loss"
             )
         shape = list(y.shape) if isinstance(y, Tensor) else type(y).__name__
         if shape != [3 * self.joints, self.width]:
@@ -224,7 +247,6 @@ class _Probe:
             alone = torch.cat([_disjoint(conv, frame[None], self.edges) for frame in self.x])
             if not _close(alone, whole):
                 raise ValueError("the convolution mixes the graphs of a batch: one alone gives something else")
-        return y
 
     def _run(self, conv: nn.Module, seed: int) -> Tensor:
         torch.default_generator.manual_seed(seed)
@@ -234,9 +256,9 @@ class _Probe:
         """Does it give that, and each frame its own chance in training?"""
         try:
             if batch:
-                return _close(_disjoint(conv, self.x, edges), expected)
-            y = conv(self.x, edges)
-            if y.shape != (*self.x.shape[:2], self.width) or not _close(y.flatten(0, 1), expected):
+                return _close(_disjoint(conv, self.scaled, edges), expected)
+            y = conv(self.scaled, edges)
+            if y.shape != (*self.scaled.shape[:2], self.width) or not _close(y.flatten(0, 1), expected):
                 return False
             train, equal = copy.deepcopy(conv).train(), self.x[:1].expand_as(self.x)
             one, other = train(equal, edges), train(equal, edges)
@@ -247,7 +269,9 @@ class _Probe:
 
 
 def _close(actual: Tensor, expected: Tensor) -> bool:
-    return torch.allclose(actual, expected, rtol=1e-6, atol=1e-6)  # some weigh edges in float32 whatever x is
+    """For every node, relative to its largest value: some convolutions weigh edges in float32 whatever x is."""
+    scale = expected.abs().amax(1, keepdim=True).nan_to_num(0, posinf=0).clamp(min=1)
+    return torch.allclose(actual / scale, expected / scale, rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
 def _kept_tensors(conv: nn.Module) -> set[str]:

@@ -24,11 +24,13 @@ class Contract:
         in_channels: C of the clips that the encoder is tested on.
         tolerance: Largest allowed difference, relative to the largest value where that exceeds 1. It is for float32 in
             eval mode; in training mode, where moments of the batch enter, ten times as much is allowed.
+        causal: True where the encoder that is made must be causal; without it, only one that says so is tested for it.
         unused_parameters: Names (``*`` is a wildcard) of parameters that need not get gradients.
     """
 
     in_channels: int = 3
     tolerance: float = 1e-5
+    causal: bool = False
     unused_parameters: tuple[str, ...] = ()
 
     def make(self, skeleton: Skeleton, in_channels: int) -> Encoder:
@@ -47,9 +49,12 @@ class Contract:
         """An encoder in eval mode, away from what hides faults in a fresh one: moments of 0 and 1, biases of 0."""
         torch.manual_seed(0)
         encoder = self.make(random_tree(5), self.in_channels)
+        check(hasattr(encoder, "out_channels"), "set self.out_channels (and self.time_stride, if not 1) in __init__")
         x, _ = self._motion(encoder)
         with torch.no_grad():
+            before = x.clone()
             encoder.train()(x)
+            check(torch.equal(x, before), "the encoder wrote into its input; change a copy")
             for parameter in encoder.parameters():
                 parameter.add_((0.05 if parameter.ndim > 1 else 0.3) * torch.randn_like(parameter))
             encoder(x)

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from graphnets.encoders import STGCN, Encoder
 from graphnets.encoders.fusion import EarlyFusion, FusionEncoder, MultiModalEncoder
-from graphnets.nn.align import align, clip_lengths
+from graphnets.nn.align import align
 from graphnets.nn.fusion import ConcatFusion, MeanFusion, MultiModalFusion, SumFusion
+from graphnets.nn.masking import clip_lengths
 from graphnets.skeleton import Skeleton
 from graphnets.spec import from_spec, to_spec
 from graphnets.testing import random_motion, random_tree
@@ -169,7 +170,7 @@ class FusionContract:
 
     def test_a_missing_modality_leaves_the_others(self) -> None:
         encoder = self.encoder()
-        x, mask = motion(encoder, FRAMES)
+        x, mask = motion(encoder, {**FRAMES, "pose": 22})
         full = {name: torch.ones_like(m) for name, m in mask.items()}
         everything = encoder(x, full)
         for name in encoder.modalities:
@@ -197,6 +198,22 @@ class FusionContract:
         assert not kept[0, math.ceil(length / encoder.time_stride) :].any()
         assert torch.equal(also[0, : y.shape[1]], kept[0]) and not also[0, y.shape[1] :].any()
         torch.testing.assert_close(more[0, : y.shape[1]][kept[0]], y[0][kept[0]], rtol=0, atol=1e-5)
+
+    def test_a_longer_recording_without_the_primary_gets_room(self) -> None:
+        """However long the others of its batch are."""
+        encoder = self.encoder()
+        x, mask = motion(encoder, {"pose": 12, "imu": 40, "extra": 9})
+        mask["pose"][0], mask["imu"][0, -1] = False, True
+        y, kept = encoder.encode(x, mask)
+        frames = math.ceil(40 / encoder.time_stride)
+        assert kept is not None and y.shape[1] == kept.shape[1] == frames and kept[0, -1].any()
+        assert torch.equal(kept, encoder.feature_mask(mask))  # type: ignore[arg-type]
+        for more in (1, 3):
+            for _ in range(more):
+                x, mask = padded(x, mask, "pose")
+            longer, also = encoder.encode(x, mask)
+            assert also is not None and torch.equal(also[:, :frames], kept) and not also[:, frames:].any()
+            torch.testing.assert_close(longer[:, :frames][kept], y[kept], rtol=0, atol=1e-5)
 
     def test_gradients_reach_every_parameter(self) -> None:
         encoder = self.encoder().train()
@@ -265,6 +282,14 @@ class FusionContract:
             for other in others:
                 torch.testing.assert_close(model(*other)[0], encoder(*other), rtol=0, atol=1e-4)
 
+    def test_compile(self) -> None:
+        if self.test_export is None:
+            pytest.skip("takes seconds; only the fusion differs")
+        encoder = self.encoder()
+        x, mask = motion(encoder, FRAMES)
+        compiled = torch.compile(encoder, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x, mask), encoder(x, mask), rtol=0, atol=1e-4)
+
     def test_what_does_not_fit_is_refused(self) -> None:
         encoder = self.encoder()
         x, mask = motion(encoder, FRAMES)
@@ -276,6 +301,7 @@ class FusionContract:
             (({**x, "imu": x["imu"][:2]}, None), r"must be \[3, T, 6, 1\], but it is \[2, 22, 6, 1\]"),
             ((x, {**mask, "imu": mask["imu"][:, :4]}), "mask of 'imu' must be bool"),
             ((x, {**mask, "imu": mask["imu"].float()}), r"torch.float32"),
+            ((x, {**mask, "posse": mask["pose"]}), r"reads the modalities \['pose', 'imu'.* masks of \['posse'\]"),
         ):
             for call in (encoder, encoder.encode):
                 with pytest.raises(ValueError, match=message):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphnets.nn.dct import clip_basis, clip_lengths, dct, dct_basis, fill_gaps, idct, ragged_dct_basis
+from graphnets.nn.dct import clip_basis, dct, dct_basis, fill_gaps, idct, ragged_dct_basis
+from graphnets.nn.masking import clip_lengths
 from graphnets.testing import random_motion
 
 FLOAT = torch.float64
@@ -91,8 +92,8 @@ def test_basis_is_cached_and_can_be_trained_with() -> None:
 
 def test_basis_of_a_batch() -> None:
     x, mask = random_motion(9, 4, 2)
-    assert clip_lengths(mask).tolist() == [9, 6]
-    assert clip_lengths(torch.zeros_like(mask)).tolist() == [0, 0]
+    assert clip_lengths(mask[..., None], mask).tolist() == [9, 6]
+    assert clip_lengths(mask[..., None], torch.zeros_like(mask)).tolist() == [0, 0]
     assert clip_basis(x, None, 5) is dct_basis(9, 5, torch.float32, x.device)
     ragged = clip_basis(x, mask, 5)
     torch.testing.assert_close(ragged[0], dct_basis(9, 5))

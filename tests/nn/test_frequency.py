@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphnets.encoders import STGCN
-from graphnets.nn import FrequencyConv, TemporalConv
+from graphnets.nn import Block, FrequencyConv, TemporalConv
+from graphnets.nn.adaptive import AdaptiveGraphConv
 from graphnets.nn.frequency import algorithm, tile_for
+from graphnets.skeleton import Skeleton
 
 
-def pair(stride: int = 1, kernel: int = 9, causal: bool = False, time_major: bool = False) -> tuple[TemporalConv, ...]:
-    direct = TemporalConv(3, 5, kernel, stride, causal=causal).double()
-    spectral = FrequencyConv(3, 5, kernel, stride, causal, time_major).double()
+def pair(stride: int = 1, kernel: int = 9, time_major: bool = False) -> tuple[TemporalConv, ...]:
+    direct = TemporalConv(3, 5, kernel, stride).double()
+    spectral = FrequencyConv(3, 5, kernel, stride, time_major).double()
     spectral.load_state_dict(direct.state_dict())
     return direct, spectral
 
@@ -49,15 +51,12 @@ def test_it_takes_three_real_products_a_complex_one(taps: int) -> None:
     t=st.integers(1, 100),
     stride=st.integers(1, 3),
     kernel=st.sampled_from([1, 3, 9]),
-    causal=st.booleans(),
     masked=st.booleans(),
     time_major=st.booleans(),
 )
-def test_equals_the_direct_one(
-    seed: int, t: int, stride: int, kernel: int, causal: bool, masked: bool, time_major: bool
-) -> None:
+def test_equals_the_direct_one(seed: int, t: int, stride: int, kernel: int, masked: bool, time_major: bool) -> None:
     torch.manual_seed(seed)
-    direct, spectral = pair(stride, kernel, causal, time_major)
+    direct, spectral = pair(stride, kernel, time_major)
     x = torch.randn(2, t, 4, 3, dtype=torch.float64)
     mask = torch.rand(2, t, 4) > 0.3 if masked else None
 
@@ -158,6 +157,14 @@ def test_networks_share_their_weights() -> None:
         torch.testing.assert_close(spectral.train(training)(x, mask), direct.train(training)(x, mask))
 
 
-def test_separable_has_nothing_to_gain() -> None:
-    with pytest.raises(ValueError, match="frequency=True is for dense"):
-        STGCN("openpose18", 3, separable=True, frequency=True)
+@pytest.mark.parametrize("option", ["separable", "causal"])
+def test_networks_that_it_is_not_for(option: str) -> None:
+    with pytest.raises(ValueError, match="frequency=True is for dense, centred"):
+        STGCN("openpose18", 3, frequency=True, **{option: True})  # type: ignore[arg-type]
+
+
+def test_what_mixes_frames_takes_no_time_major_clips() -> None:
+    partitions = Skeleton.load("openpose18").partitions("spatial")
+    time = FrequencyConv(4, 4, time_major=True)
+    with pytest.raises(ValueError, match=r"needs a spatial operator with per_frame = True .* AdaptiveGraphConv"):
+        Block(AdaptiveGraphConv(3, 4, partitions), time)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from graphnets.data import MotionBatch
-from graphnets.nn.align import align, clip_lengths
+from graphnets.nn.align import align
 from graphnets.nn.fusion import ConcatFusion, Fusion, MeanFusion, MultiModalFusion, SumFusion
+from graphnets.nn.masking import clip_lengths
 from graphnets.skeleton import Skeleton
 from graphnets.transforms import Resample
 

@@ -9,7 +9,9 @@ from torch.autograd.gradcheck import GradcheckError, gradcheck
 from torch.func import functional_call
 
 from graphnets.nn import GraphConv, MaskedBatchNorm, TemporalConv
-from graphnets.nn.masking import blank, masked_mean, pointwise
+from graphnets.nn.align import align
+from graphnets.nn.fusion import MultiModalFusion
+from graphnets.nn.masking import blank, clip_lengths, masked_mean, pointwise
 from graphnets.testing import disconnected, random_motion
 
 FRAMES, JOINTS = 5, 5
@@ -131,3 +133,28 @@ class Wrong(nn.Module):
 def test_a_wrong_gradient_is_noticed() -> None:
     with pytest.raises(GradcheckError, match="Jacobian mismatch"):
         check(Wrong(), *clip(2))
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+def test_multi_modal_fusion(masked: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 3, 4, dtype=torch.float64)
+    present = torch.rand(2, 3, 3) > 0.3 if masked else None
+    fusion = MultiModalFusion(4, 3, heads=2, out_channels=5).double()
+    names = [name for name, _ in fusion.named_parameters()]
+
+    def call(values: Tensor, *parameters: Tensor) -> Tensor:
+        y: Tensor = functional_call(fusion, dict(zip(names, parameters, strict=True)), (values, present))
+        return y
+
+    leaves = [v.detach().clone().requires_grad_() for v in (x, *fusion.parameters())]
+    assert gradcheck(call, leaves, eps=1e-6, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+def test_align(masked: bool) -> None:
+    x, mask = clip(2)
+    given = mask if masked else None
+    length = clip_lengths(x, given)
+    to = torch.full_like(length, 7)
+    assert gradcheck(lambda v: align(blank(v, given), given, 9, length, to)[0], x.clone().requires_grad_())

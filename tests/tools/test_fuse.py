@@ -33,6 +33,7 @@ def write_run(folder: Path, draw: int, **changes: object) -> pd.DataFrame:
         "dataset": "d", "protocol": "p", "seed": 1, "fold": None, "n_test": 30, "store_checksum": "c", "n_train": 5,
         "n_val": 0, "subjects": {"train": ["t"], "val": [], "test": ["s"]}, "test": {"move/accuracy": 0.5},
         "classes": {"move": CLASSES}, "parameters": 10, "wall_seconds": 1.5, "variant": folder.name,
+        "config": {},
     }  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(record | changes))
     return table
