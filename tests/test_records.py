@@ -341,3 +341,10 @@ def test_all_broken_records_are_named_at_once(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no records"):
         read_table(tmp_path)
+
+
+def test_shipped_records_name_no_place_of_a_machine() -> None:
+    for path in (Path(__file__).parents[1] / "experiments/records").rglob("*.json"):
+        config = json.loads(path.read_text())["config"]
+        places = [config.get("runs"), config.get("data", {}).get("store")]
+        assert not any(str(place).startswith("/") for place in places), f"{path} holds {places}"

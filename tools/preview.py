@@ -177,7 +177,7 @@ def prepare(folder: Path, options: argparse.Namespace) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            pass
+            pass  # only whether one can be made counts
     except OSError as error:
         raise UsageError(f"{folder} is no folder to write to: {error.strerror}; choose another with --out") from error
 

@@ -52,7 +52,7 @@ class Worker:
             print(json.dumps(task), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
         except BrokenPipeError:
-            pass
+            pass  # it has ended: there is no answer, and what it said last is the error below
         if not answer:
             self.said.seek(0)
             last = self.said.read().strip().splitlines()[-1:] or [f"exit code {self.process.wait()}"]

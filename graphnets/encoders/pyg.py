@@ -217,6 +217,6 @@ def _width_of(conv: nn.Module, in_channels: int, edges: Tensor, joints: int) -> 
     with torch.no_grad():
         try:
             y = copy.deepcopy(conv).eval()(torch.zeros(joints, in_channels), edges)
-        except Exception:
+        except Exception:  # any error of a foreign convolution; PyGConv meets it again and reports it
             return 0
     return int(y.shape[-1]) if isinstance(y, Tensor) else 0

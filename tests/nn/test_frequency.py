@@ -139,11 +139,16 @@ def test_the_weight_that_is_used_is_the_current_one() -> None:
 
 
 def test_inference_mode_first_then_training() -> None:
-    _, spectral = pair(kernel=5)
+    """The matrices are kept: those first made in inference must serve gradients as well."""
+    direct, spectral = pair(kernel=5)
     x = torch.randn(1, 23, 2, 3, dtype=torch.float64)
     with torch.inference_mode():
         spectral.eval()(x)
-    spectral.train()(x).sum().backward()
+    gradients = []
+    for module in (direct, spectral):
+        module.train()(x).square().sum().backward()
+        gradients.append(module.conv.weight.grad)
+    torch.testing.assert_close(gradients[1], gradients[0])
 
 
 def test_networks_share_their_weights() -> None:
