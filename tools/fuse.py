@@ -84,10 +84,9 @@ def fuse(folders: list[Path], weights: list[str], variant: str) -> tuple[dict[st
         "wall_seconds": round(sum(r["wall_seconds"] for r in records), 1),
         "git_commit": git_commit(),
         "versions": versions(),
-        "config": {
-            "fusion": [{"variant": r["variant"], "weight": float(s)} for r, s in zip(records, shares, strict=True)],
-            "weights": weights[0] if weights[0] in (EQUAL, VALIDATION) else "given",
-        },
+        # What was found on validation differs by seed, so it is a result; what the user gave is a setting.
+        "weights": [float(share) for share in shares],
+        "config": {"fusion": [r["variant"] for r in records], "weights": _rule(weights, shares)},
     }
     return record, table
 
@@ -143,13 +142,12 @@ def shares_of(weights: list[str], folders: list[Path], variants: list[str]) -> n
     if weights == [VALIDATION]:
         return best_shares(read_tables(folders, VALIDATION_TABLE))
     if len(weights) == 1 and Path(weights[0]).is_dir():
-        other = _record(Path(weights[0]))["config"].get("fusion")
-        if other is None:
+        other = _record(Path(weights[0]))
+        if "weights" not in other:
             raise ValueError(f"--weights {weights[0]}: not written by tools/fuse.py, its record has no weights")
-        if [entry["variant"] for entry in other] != variants:
-            names = [entry["variant"] for entry in other]
+        if (names := other["config"]["fusion"]) != variants:
             raise ValueError(f"--weights {weights[0]}: a fusion of {names}, but these runs are {variants}")
-        return np.array([entry["weight"] for entry in other])
+        return np.array(other["weights"])
     try:
         numbers = np.array([float(w) for w in weights])
     except ValueError:
@@ -161,6 +159,16 @@ def shares_of(weights: list[str], folders: list[Path], variants: list[str]) -> n
             f"weights {numbers.tolist()} for {len(folders)} runs; one each, finite, none below 0, not all 0"
         )
     return numbers / numbers.sum()
+
+
+def _rule(weights: list[str], shares: np.ndarray) -> Any:
+    """How the weights came about, for the record's settings."""
+    if weights in ([EQUAL], [VALIDATION]):
+        return weights[0]
+    if len(weights) == 1 and Path(weights[0]).is_dir():
+        other = _record(Path(weights[0]))
+        return f"{other['config']['weights']}, on protocol {other['protocol']}"
+    return [float(share) for share in shares]
 
 
 def best_shares(tables: list[pd.DataFrame]) -> np.ndarray:
@@ -222,8 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_text(folder / "metrics.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     for key, value in record["test"].items():
         print(f"test {key} {value:.4f}")
-    for run, part in zip(options.runs, record["config"]["fusion"], strict=True):
-        print(f"weight of {run} {part['weight']:.4f}")
+    for run, weight in zip(options.runs, record["weights"], strict=True):
+        print(f"weight of {run} {weight:.4f}")
     print(f"wrote {folder / 'metrics.json'}")
     return 0
 

@@ -79,7 +79,8 @@ def test_fusion_is_the_weighted_sum(tmp_path: Path, fuse: Callable[..., Done]) -
     assert record["test"]["move/accuracy"] == pytest.approx((expected.argmax(1) == truth).mean(), abs=1e-6)
     table = pd.read_csv(tmp_path / "runs/f/predictions.csv")
     assert np.allclose(table[columns], expected, atol=1e-6)
-    assert record["config"]["fusion"] == [{"variant": f"r{i}", "weight": w} for i, w in enumerate((0.5, 0.25, 0.25))]
+    assert record["config"] == {"fusion": ["r0", "r1", "r2"], "weights": [0.5, 0.25, 0.25]}
+    assert record["weights"] == [0.5, 0.25, 0.25]
     again = fuse("r0", "r1", "--name", "f")
     assert again.returncode != 0 and "there already" in again.stderr
     assert (record["variant"], record["parameters"], record["wall_seconds"]) == ("three", 30, 4.5)
@@ -130,7 +131,9 @@ def test_weights_chosen_on_validation_are_the_best_of_a_grid(tmp_path: Path, fus
         table.to_csv(tmp_path / f"r{i}/predictions_val.csv", index=False)
     done = fuse("r0", "r1", "r2", "--weights", "validation", "--name", "f")
     assert done.returncode == 0, done.stderr
-    chosen = [part["weight"] for part in json.loads((tmp_path / "runs/f/metrics.json").read_text())["config"]["fusion"]]
+    record = json.loads((tmp_path / "runs/f/metrics.json").read_text())
+    chosen = record["weights"]
+    assert record["config"] == {"fusion": ["r0", "r1", "r2"], "weights": "validation"}  # alike for all seeds
     tables = [pd.read_csv(tmp_path / f"r{i}/predictions_val.csv", keep_default_na=False) for i in range(3)]
     grid = [(a / 20, b / 20, 1 - (a + b) / 20) for a in range(21) for b in range(21 - a)]
     assert sum(chosen) == pytest.approx(1)
@@ -139,8 +142,9 @@ def test_weights_chosen_on_validation_are_the_best_of_a_grid(tmp_path: Path, fus
 
     same = fuse("r0", "r1", "r2", "--weights", "runs/f", "--name", "g")
     assert same.returncode == 0, same.stderr
-    again = json.loads((tmp_path / "runs/g/metrics.json").read_text())["config"]["fusion"]
-    assert [part["weight"] for part in again] == chosen
+    again = json.loads((tmp_path / "runs/g/metrics.json").read_text())
+    assert again["weights"] == chosen
+    assert again["config"]["weights"] == f"validation, on protocol {record['protocol']}"
 
 
 def test_weights_that_cannot_be_had_are_refused(tmp_path: Path, fuse: Callable[..., Done]) -> None:
