@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +58,22 @@ def test_config_runs_for_a_batch(config: Path, stores: Path, tmp_path: Path) -> 
     )  # fmt: skip
     assert record["dataset"] == dataset
     assert any(key.endswith("/accuracy") for key in record["test"])
+    if config.parent.name == "encoders":
+        # What it leaves out it would inherit from the common settings: then it says another thing alone.
+        alone = yaml.safe_load(config.read_text())["model"]["encoder"]
+        trained = record["config"]["model"]["encoder"]["init_args"]
+        defaults = inspect.signature(_import(alone["class_path"])).parameters
+        for name in trained.keys() - alone["init_args"].keys():
+            assert _plain(trained[name]) == _plain(defaults[name].default), f"{config} must state {name}"
+
+
+def _import(path: str) -> Any:
+    module, name = path.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
@@ -73,7 +92,8 @@ def test_records_are_repeatable(record: Path) -> None:
     config = content["config"]
     assert content["git_commit"] and "dirty" not in content["git_commit"]
     if "fusion" in config:
-        assert sum(part["weight"] for part in config["fusion"]) == pytest.approx(1)
+        assert sum(content["weights"]) == pytest.approx(1)
+        assert len(content["weights"]) == len(config["fusion"])
         return
     for name in ("model", "data", "trainer", "seed_everything"):
         assert name in config
