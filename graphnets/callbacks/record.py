@@ -131,7 +131,7 @@ class RunRecord(pl.Callback):
             "val": self._validations.get(_epoch(checkpoint), self._validations.get(trainer.current_epoch - 1, {})),
             **{
                 key: {name: details[key] for name, details in self._details(task).items() if key in details}
-                for key in ("per_class", "confusion", "classes")
+                for key in ("per_class", "confusion", "classes", "per_target", "per_subject")
             },
             "epochs": trainer.current_epoch,
             "parameters": sum(p.numel() for p in task.parameters()),
@@ -156,6 +156,7 @@ def collect(
 ) -> None:
     """Add the predictions for a batch to the tables, one for each objective."""
     for name, output in outputs.items():
+        # A table with several rows a recording brings ids and subjects of its own.
         columns = {"id": batch.id, "subject": batch.subject, **task.objective(name).table(output, batch)}
         tables.setdefault(name, []).append(pd.DataFrame(columns))
 

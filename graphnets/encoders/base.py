@@ -23,7 +23,8 @@ class Features(NamedTuple):
 class Encoder(Configurable):
     """A backbone: from a skeleton sequence to features; no pooling, no loss, no Lightning.
 
-    A subclass lists its own arguments, calls ``super().__init__`` and sets ``out_channels`` and ``time_stride``.
+    A subclass lists its own arguments, calls ``super().__init__`` and sets ``out_channels`` and ``time_stride``,
+    and ``out_joints`` where its features have other nodes than its skeleton.
     :class:`graphnets.testing.EncoderContract` tests all that is promised here.
 
     Args:
@@ -34,6 +35,7 @@ class Encoder(Configurable):
     skeleton: Skeleton
     in_channels: int
     out_channels: int
+    out_joints: int
     time_stride: int = 1
     causal: bool = False
     """No feature depends on a later frame (for feature t', on frames after ``t' * time_stride``)."""
@@ -49,7 +51,7 @@ class Encoder(Configurable):
         self.skeleton = Skeleton.load(skeleton) if isinstance(skeleton, str) else skeleton
         if skeleton not in Skeleton.available() and self.init_args.get("skeleton") is skeleton:
             self.init_args["skeleton"] = self.skeleton  # a checkpoint can't count on a file of the user's
-        self.in_channels = in_channels
+        self.in_channels, self.out_joints = in_channels, self.skeleton.num_joints
 
     @abstractmethod
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -61,7 +63,7 @@ class Encoder(Configurable):
                 included, must not change an output whose mask is True.
 
         Returns:
-            ``[N, T', V', D]`` with ``T' = ceil(T / time_stride)`` and ``D = out_channels``.
+            ``[N, T', V', D]`` with ``T' = ceil(T / time_stride)``, ``V' = out_joints`` and ``D = out_channels``.
         """
 
     def check(self, x: Tensor, mask: Tensor | None = None) -> None:

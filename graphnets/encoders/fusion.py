@@ -216,6 +216,7 @@ class FusionEncoder(MultiModalEncoder):
         self.projections = nn.ModuleDict({n: nn.Linear(e.out_channels, fusion.width) for n, e in encoders.items()})
         self.fusion = fusion
         self.out_channels, self.time_stride = fusion.out_channels, encoders[self.primary].time_stride
+        self.out_joints = 1
 
     def encoder(self, name: str) -> Encoder:
         """The encoder of a modality."""
@@ -299,6 +300,7 @@ class EarlyFusion(MultiModalEncoder):
         self.projections = nn.ModuleDict({n: nn.Linear(c, encoder.in_channels) for n, c in self.channels.items()})
         self.encoder = encoder
         self.out_channels, self.time_stride = encoder.out_channels, encoder.time_stride
+        self.out_joints = encoder.out_joints
 
     def features(self, x: Values, mask: Values | None, lengths: Values) -> Tensor:
         """See :meth:`MultiModalEncoder.features`."""

@@ -68,7 +68,7 @@ class RecurrentGraph(Encoder):
                 f"RecurrentGraph: hidden {list(hidden)} must hold at least one number, and all of it, graph_channels "
                 f"{graph_channels} and width {width} must be 1 or more"
             )
-        self.out_channels, self.causal = width, not bidirectional
+        self.out_channels, self.out_joints, self.causal = width, 1, not bidirectional
         joints = self.skeleton.num_joints
         self.norm = MaskedBatchNorm(in_channels, joints)
         self.layers = nn.ModuleList()

@@ -1,5 +1,6 @@
 """Heads: pooling and projection of features."""
 
 from graphnets.heads.classification import ClassificationHead
+from graphnets.heads.regression import SequenceHead
 
-__all__ = ["ClassificationHead"]
+__all__ = ["ClassificationHead", "SequenceHead"]

@@ -18,7 +18,7 @@ from torchmetrics.classification import (
 
 from graphnets.data import MotionBatch, MotionDataModule
 from graphnets.data.store import UNLABELLED
-from graphnets.encoders import Features
+from graphnets.encoders import Encoder, Features
 from graphnets.heads import ClassificationHead
 from graphnets.tasks.objective import Objective, ObjectiveOutput
 
@@ -77,9 +77,9 @@ class Classification(Objective):
             raise ValueError(f"class_weights are {given}; expected {num_classes} numbers >= 0, not all 0")
         self.register_buffer("class_weight", torch.tensor(given, dtype=torch.float32))
 
-    def build(self, encoder_channels: int) -> None:
+    def build(self, encoder: Encoder) -> None:
         """See :meth:`Objective.build`."""
-        self.head = ClassificationHead(encoder_channels, self.num_classes, self.dropout, self.peak)
+        self.head = ClassificationHead(encoder.out_channels, self.num_classes, self.dropout, self.peak)
 
     def prepare(self, data: MotionDataModule) -> None:
         """Check the number of classes, note their names, weigh them.

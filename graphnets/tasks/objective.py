@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from graphnets.data import MotionBatch, MotionDataModule
-from graphnets.encoders import Features
+from graphnets.encoders import Encoder, Features
 from graphnets.spec import Configurable
 
 
@@ -25,12 +25,15 @@ class ObjectiveOutput:
         loss: A scalar, unweighted.
         logs: More scalars to log.
         count: How many recordings the loss is over; None for the whole batch.
+        target: What a prediction over time was compared with, as the transforms left it, NaN where nothing was
+            measured; None for labels, which transforms don't touch.
     """
 
     prediction: Tensor
     loss: Tensor
     logs: dict[str, Tensor] = field(default_factory=dict)
     count: int | None = None
+    target: Tensor | None = None
 
 
 class Objective(Configurable):
@@ -46,9 +49,14 @@ class Objective(Configurable):
         self.validation: MetricCollection | None = None
         self.test: MetricCollection | None = None
 
+    @property
+    def framewise(self) -> tuple[str, ...]:
+        """Modalities that predictions are compared with frame by frame: the input must not move against them."""
+        return ()
+
     @abstractmethod
-    def build(self, encoder_channels: int) -> None:
-        """Make the head, once the width of the features is known."""
+    def build(self, encoder: Encoder) -> None:
+        """Make the head, once it is known whose features it reads."""
 
     def prepare(self, data: MotionDataModule) -> None:
         """Check against the data and take from its training side what the loss needs; before fitting."""

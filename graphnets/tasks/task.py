@@ -22,7 +22,7 @@ from graphnets.encoders.fusion import MultiModalEncoder
 from graphnets.runtime import epoch_seed
 from graphnets.spec import Configurable, from_spec, to_spec
 from graphnets.tasks.objective import Objective, ObjectiveOutput
-from graphnets.transforms import Transform
+from graphnets.transforms import RandomTransform, Transform
 from graphnets.version import __version__
 
 SPEC = "graphnets"
@@ -74,7 +74,8 @@ class Task(pl.LightningModule):
         self.make_optimizer = optimizer or partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01)
         self.make_scheduler = scheduler
         for objective in objectives.values():
-            objective.build(encoder.out_channels)
+            objective.build(encoder)
+        self._check_framewise()
         self.seed = 0
 
     # What it computes ---------------------------------------------------------------------------------------
@@ -287,6 +288,19 @@ class Task(pl.LightningModule):
                 raise ValueError(
                     f"the encoder's in_channels is {channels}, but {name!r} comes out of the "
                     f"transforms with {store.x.shape[-1]}: {', '.join(store.channels)}"
+                )
+
+    def _check_framewise(self) -> None:
+        """What is compared frame by frame must not be moved by chance."""
+        compared = {target: name for name in self.objectives for target in self.objective(name).framewise}
+        for name, transform in self.transforms.items():
+            moves = isinstance(transform, RandomTransform) and transform.moves
+            if moves and compared:
+                target, objective = next(iter(compared.items()))
+                raise ValueError(
+                    f"transform {name!r} ({type(transform).__name__}) moves {transform.modality!r} {moves}, but "
+                    f"objective {objective!r} compares predictions with {target!r} frame by frame, which stays: "
+                    "leave it out"
                 )
 
     # Checkpoints --------------------------------------------------------------------------------------------

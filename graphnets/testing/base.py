@@ -100,11 +100,11 @@ class Contract:
         y = encoder(x, mask)
         check(torch.equal(x, before), "the encoder wrote into its input; change a copy")
         frames = math.ceil(x.shape[1] / encoder.time_stride)
-        good = y.ndim == 4 and (y.shape[0], y.shape[1], y.shape[3]) == (len(x), frames, encoder.out_channels)
+        expected = (len(x), frames, encoder.out_joints, encoder.out_channels)
         check(
-            good,
-            f"features of a clip {list(x.shape)} are {list(y.shape)}; with time_stride {encoder.time_stride} and "
-            f"out_channels {encoder.out_channels} they must be [{len(x)}, {frames}, V', {encoder.out_channels}]",
+            y.shape == expected,
+            f"features of a clip {list(x.shape)} are {list(y.shape)}; with time_stride {encoder.time_stride}, "
+            f"out_joints {encoder.out_joints} and out_channels {encoder.out_channels} they must be {list(expected)}",
         )
         finite(y, f"features of a finite clip {list(x.shape)} are not finite")
         kept = encoder.feature_mask(mask)

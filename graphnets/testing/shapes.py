@@ -15,7 +15,7 @@ class ShapeContract(Contract):
     """Any skeleton, any length, and a plain word to input of another shape."""
 
     def test_output_shape(self) -> None:
-        """``[N, ceil(T / time_stride), V', out_channels]``, and a feature mask of the same N, T', V'."""
+        """``[N, ceil(T / time_stride), out_joints, out_channels]``, and a feature mask of the same N, T', V'."""
         encoder = self._encoder()
         for frames in (self._frames(encoder), 4 * encoder.time_stride):
             x, mask = self._motion(encoder, frames)

@@ -88,6 +88,9 @@ class RandomTransform(Transform):
     frame needs its own, one for each frame of the longest clip (as the mask tells its length).
     """
 
+    moves: str = ""
+    """How the modality is moved against others of the recording, in words: "in time", "from side to side"."""
+
     def __init__(self, probability: float = 1.0, modality: str = "pose") -> None:
         """Choose how often clips are changed.
 

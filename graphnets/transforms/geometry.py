@@ -177,6 +177,8 @@ class RandomMirror(RandomTransform):
     survive it.
     """
 
+    moves = "from side to side"
+
     def __init__(self, axis: Literal["x", "y", "z"] = "x", probability: float = 0.5, modality: str = "pose") -> None:
         """Choose the mirror.
 

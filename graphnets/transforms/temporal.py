@@ -126,6 +126,8 @@ class RandomCrop(RandomTransform):
     (or the one that a clip has), and its place is uniform.
     """
 
+    moves = "in time"
+
     def __init__(self, min_fraction: float = 0.75, probability: float = 1.0, modality: str = "pose") -> None:
         """Choose the window.
 
@@ -168,6 +170,8 @@ class TimeWarp(RandomTransform):
     clip, uniform in plus or minus ``strength``. The tempo is :math:`1 + s \cos(\pi \tau)` times what it was,
     above 0 for :math:`|s| < 1`: time never runs backwards. The frame rate stays.
     """
+
+    moves = "in time"
 
     def __init__(self, strength: float = 0.3, probability: float = 1.0, modality: str = "pose") -> None:
         """Choose how far time is bent.

@@ -6,6 +6,7 @@ Left is blue, right vermilion, the trunk grey, a second motion green. Nothing he
 from graphnets.viz.body import StickFigure, skeleton_frame
 from graphnets.viz.charts import confusion_matrix, signals
 from graphnets.viz.clip import Clip
+from graphnets.viz.curves import curves
 from graphnets.viz.forces import Acting, animate_forces
 from graphnets.viz.frontier import Candidate, frontier, pareto
 from graphnets.viz.motion import MAX_SHEET, animate, animate_clip, contact_sheet, film_strip
@@ -22,6 +23,7 @@ __all__ = [
     "animate_forces",
     "confusion_matrix",
     "contact_sheet",
+    "curves",
     "film_strip",
     "find_ffmpeg",
     "frontier",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphnets.data import MotionBatch
-from graphnets.encoders import Features
+from graphnets.encoders import STGCN, Encoder, Features
 from graphnets.skeleton import Skeleton
 from graphnets.spec import from_spec, to_spec
 from graphnets.tasks import Classification, ObjectiveOutput
@@ -30,10 +30,14 @@ def batch_of(codes: list[int] | None) -> MotionBatch:
     return MotionBatch.from_arrays({"imu": imu}, {} if codes is None else {"action": torch.tensor(codes)})
 
 
+def encoder_of(channels: int) -> Encoder:
+    return STGCN(AXES, 1, widths=[channels], strides=[1])
+
+
 def made(seed: int = 0, **arguments: Any) -> Classification:
     torch.manual_seed(seed)
     objective = Classification("action", K, **arguments)
-    objective.build(D)
+    objective.build(encoder_of(D))
     return objective
 
 
@@ -212,7 +216,7 @@ def test_state_travels_in_a_checkpoint() -> None:
     file.seek(0)
     saved = torch.load(file, weights_only=True)
     rebuilt = from_spec(saved["spec"])
-    rebuilt.build(D)
+    rebuilt.build(encoder_of(D))
     rebuilt.load_state_dict(saved["state"])
     assert rebuilt.classes == ["a", "b", "c", "d"] and torch.equal(rebuilt.class_weight, objective.class_weight)
     features, batch = features_of(3), batch_of([0, 1, -1])

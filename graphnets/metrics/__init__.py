@@ -1,0 +1,5 @@
+"""Metrics that torchmetrics lacks: per target and subject, aware of masks."""
+
+from graphnets.metrics.series import SeriesErrors
+
+__all__ = ["SeriesErrors"]
