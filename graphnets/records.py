@@ -20,7 +20,9 @@ from typing import Any
 from scipy import stats
 
 # Shown in percent; stored as fractions.
-PERCENT = frozenset({"accuracy", "macro_f1", "balanced_accuracy"})
+PERCENT = frozenset({"accuracy", "macro_f1", "balanced_accuracy", "nrmse", "nrmse_of_mean"})
+# The ones that have no upper limit.
+UNLIMITED = frozenset({"nrmse", "nrmse_of_mean"})
 # The ones that are a share of the test recordings, hence binomial; the others average over classes.
 PROPORTIONS = frozenset({"accuracy"})
 # Settings that may differ within a group: the run's name, where it reads and writes, its seed and fold.
@@ -290,7 +292,7 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
         for name, value in data["test"].items():
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
                 yield f"test metric {name!r} is {value!r}, not a finite number"
-            elif name.rsplit("/", 1)[-1] in PERCENT and not 0 <= value <= 1:
+            elif name.rsplit("/", 1)[-1] in PERCENT - UNLIMITED and not 0 <= value <= 1:
                 yield f"test metric {name!r} is {value!r}; it is stored as a fraction, 0 to 1"
 
 

@@ -57,7 +57,7 @@ def test_config_runs_for_a_batch(config: Path, stores: Path, tmp_path: Path) -> 
         ]
     )  # fmt: skip
     assert record["dataset"] == dataset
-    assert any(key.endswith("/accuracy") for key in record["test"])
+    assert any(key.endswith(("/accuracy", "/nrmse")) for key in record["test"])
     if config.parent.name == "encoders":
         # What it leaves out it would inherit from the common settings: then it says another thing alone.
         alone = yaml.safe_load(config.read_text())["model"]["encoder"]

@@ -123,7 +123,7 @@ class RunRecord(pl.Callback):
             "fold": protocol.fold,
             "n_train": len(data.train_set),
             "n_val": len(data.val_set),
-            "n_test": sum(map(len, next(iter(self._tables.values())))) if self._tables else len(data.test_set),
+            "n_test": tested(next(iter(self._tables.values()))) if self._tables else len(data.test_set),
             "subjects": {
                 side: sorted(set(store.subjects[getattr(data.rows, side)])) for side in ("train", "val", "test")
             },
@@ -159,6 +159,11 @@ def collect(
         # A table with several rows a recording brings ids and subjects of its own.
         columns = {"id": batch.id, "subject": batch.subject, **task.objective(name).table(output, batch)}
         tables.setdefault(name, []).append(pd.DataFrame(columns))
+
+
+def tested(tables: list[pd.DataFrame]) -> int:
+    """How many recordings are in the tables of an objective; some have several rows for each."""
+    return sum(table["id"].nunique() for table in tables)
 
 
 def validation_tables(task: Task, data: MotionDataModule) -> dict[str, list[pd.DataFrame]]:

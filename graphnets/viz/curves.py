@@ -48,15 +48,14 @@ def curves(
     rows = math.ceil(len(names) / columns)
     width = columns * (PANEL[0] + GAP[0]) + 0.2
     heading, top = break_title(title or "", width)
-    height = rows * (PANEL[1] + GAP[1]) + top + 0.3
+    height = rows * (PANEL[1] + GAP[1]) + top + 0.35
     figure = new_figure(width, height)
     percent = np.linspace(0, 100, shapes[0][1])
     for k, name in enumerate(names):
         row, column = divmod(k, columns)
         left = GAP[0] + column * (PANEL[0] + GAP[0])
-        ax = place_axes(
-            figure, left, height - top - 0.35 - (row + 1) * (PANEL[1] + GAP[1]) + GAP[1] + 0.05, *PANEL, True
-        )
+        bottom = height - top - 0.35 - (row + 1) * (PANEL[1] + GAP[1]) + GAP[1]
+        ax = place_axes(figure, left, bottom, *PANEL, frame=True)
         for (mean, sd), colour in zip((values[:, :, k] for values in both), (LEFT, RIGHT), strict=True):
             ax.fill_between(percent, mean - sd, mean + sd, color=colour, alpha=0.2, linewidth=0)
             ax.plot(percent, mean, color=colour, linewidth=1.4)
@@ -68,5 +67,5 @@ def curves(
         if unit and column == 0:
             ax.set_ylabel(unit, fontsize=8, parse_math=False)
     write_title(figure, heading)
-    write_legend(figure, [("measured", LEFT), ("predicted", RIGHT)], GAP[0], height - top - 0.12)
+    write_legend(figure, [("measured", LEFT), ("predicted", RIGHT)], GAP[0], height - top - 0.05)
     return save(figure, path)

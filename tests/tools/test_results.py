@@ -102,10 +102,10 @@ def test_folds_are_counted(root: Path) -> None:
 
 
 def test_other_metrics_get_four_significant_digits(root: Path) -> None:
-    values = [{"moment/nrmse": 0.1234, "moment/mpjpe": 34.567, "loss": 0.0}] * 2
+    values = [{"moment/rmse": 0.1234, "moment/mpjpe": 34.567, "loss": 0.0}] * 2
     write(root / "regression", *(make(seed, test=test) for seed, test in enumerate(values)))
     head, row = cells(results.markdown(results.build(root / "regression")))
-    assert head[4:7] == ["moment/nrmse", "moment/mpjpe", "loss"]
+    assert head[4:7] == ["moment/rmse", "moment/mpjpe", "loss"]
     assert row[4:7] == ["0.1234 ± 0.0000", "34.57 ± 0.00", "0.00 ± 0.00"]
     assert "interval" not in results.markdown(results.build(root / "regression"))
 

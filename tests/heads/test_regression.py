@@ -1,0 +1,33 @@
+"""The head of time series: against a loop over frames and joints."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from graphnets.encoders import Features
+from graphnets.heads import SequenceHead
+
+
+@pytest.mark.parametrize(("stride", "frames"), [(1, 7), (2, 8), (2, 7), (4, 13), (3, 1)])
+def test_equals_a_loop(stride: int, frames: int) -> None:
+    torch.manual_seed(0)
+    kept = -(-frames // stride)
+    x, mask = torch.randn(2, kept, 3, 5), torch.rand(2, kept, 3) > 0.3
+    head = SequenceHead(5, 3, 4, stride).double()
+    poisoned = x.masked_fill(~mask[..., None], torch.nan).double()
+    found = head(Features(poisoned, mask), frames)
+    assert found.shape == (2, frames, 4)
+    weight, bias = head.linear.weight.view(4, 3, 5), head.linear.bias
+
+    def at(n: int, t: int) -> torch.Tensor:
+        t = min(t, kept - 1)
+        return bias + sum(
+            (weight[:, v] @ x[n, t, v].double() for v in range(3) if mask[n, t, v]), torch.zeros(4).double()
+        )
+
+    for n in range(2):
+        for t in range(frames):
+            whole, share = divmod(t, stride)
+            expected = (1 - share / stride) * at(n, whole) + share / stride * at(n, whole + 1)
+            assert torch.allclose(found[n, t], expected, atol=1e-12)
