@@ -28,7 +28,7 @@ PROPORTIONS = frozenset({"accuracy"})
 # Settings that may differ within a group: the run's name, where it reads and writes, its seed and fold.
 UNCOMPARED = (
     "seed_everything", "name", "runs", "wandb", "threads", "data.store", "data.*.fold",
-    "trainer.default_root_dir", "trainer.logger", "trainer.logger.*",
+    "trainer.default_root_dir", "trainer.logger", "trainer.logger.*", "model.pretrained",
 )  # fmt: skip
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "dataset": str, "protocol": str, "variant": str, "seed": int, "fold": (int, type(None)),
@@ -304,6 +304,9 @@ def _check_alike(records: list[Record]) -> None:
         _check_same("the names of the test metrics", first, record, sorted(first.test), sorted(record.test))
         _check_same("store_checksum", first, record, first.store_checksum, record.store_checksum)
         _check_test_set(of_fold[record.run[1]], record)
+        # Which checkpoint a run starts from may differ by seed, but not whether there is one.
+        starts = [r.config.get("model.pretrained") is not None for r in (first, record)]
+        _check_same("starting from a checkpoint", first, record, *starts)
         for key in sorted(first.config.keys() | record.config.keys()):
             if not any(fnmatchcase(key, pattern) for pattern in UNCOMPARED):
                 a, b = (r.config.get(key, "(absent)") for r in (first, record))

@@ -136,6 +136,7 @@ class RunRecord(pl.Callback):
             "epochs": trainer.current_epoch,
             "parameters": sum(p.numel() for p in task.parameters()),
             "checkpoint": Path(checkpoint).name,
+            **({"pretrained": task.pretrained} if task.pretrained else {}),
             "wall_seconds": round(self._seconds(), 1),
             "store_checksum": store.checksum,
             "git_commit": git_commit(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -46,8 +47,11 @@ class Task(pl.LightningModule):
             AdamW with a learning rate of 0.001 and a weight decay of 0.01.
         scheduler: Called with the optimiser and the number of training steps, stepped after each.
 
+        pretrained: A checkpoint of another task with the same encoder, whose weights are where training starts; heads
+            and statistics of the data begin anew.
+
     Raises:
-        ValueError: There is no objective.
+        ValueError: There is no objective, or the checkpoint's encoder is another one.
 
     Example:
         >>> encoder = STGCN("kinect20", in_channels=6, widths=(48, 96), strides=(1, 2))
@@ -62,6 +66,7 @@ class Task(pl.LightningModule):
         transforms: dict[str, Transform] | None = None,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__()
         if not objectives:
@@ -77,6 +82,7 @@ class Task(pl.LightningModule):
             objective.build(encoder)
         self._check_framewise()
         self.seed = 0
+        self.pretrained: dict[str, str] | None = None if pretrained is None else start_from(encoder, Path(pretrained))
 
     # What it computes ---------------------------------------------------------------------------------------
 
@@ -343,6 +349,38 @@ class Task(pl.LightningModule):
         )
         task.load_state_dict(checkpoint["state_dict"])
         return task.to(device).eval()
+
+
+def start_from(encoder: Encoder, path: Path) -> dict[str, str]:
+    """Give an encoder the weights that a task's checkpoint holds of its own.
+
+    Args:
+        encoder: Of the same architecture.
+        path: The checkpoint.
+
+    Returns:
+        What a run record says of it: the name of the file and the SHA-256 of its bytes.
+
+    Raises:
+        ValueError: There is no such file, it is no checkpoint of a task, or its encoder is another one.
+    """
+    checkpoint = load_checkpoint(path, "cpu")
+    prefix = "encoder."
+    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    own = encoder.state_dict()
+    wrong = [f"{key} is missing" for key in own if key not in weights]
+    wrong += [f"{key} is not the encoder's" for key in weights if key not in own]
+    wrong += [
+        f"{key} is {list(weights[key].shape)}, the encoder's {list(own[key].shape)}"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    if wrong:
+        there = checkpoint[SPEC]["encoder"]
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(f"{path}: holds another encoder, {there}: {'; '.join(wrong[:3])}{more}")
+    encoder.load_state_dict(weights)
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -6,10 +6,12 @@ from graphnets.transforms.corruption import FrameDrop, Jitter, JointDrop
 from graphnets.transforms.geometry import Center, RandomMirror, RandomRotate, RandomScale
 from graphnets.transforms.masking import lengths, masked_mean
 from graphnets.transforms.normalize import Normalize
+from graphnets.transforms.sensors import AxisGraph, RandomMounting
 from graphnets.transforms.streams import Streams
 from graphnets.transforms.temporal import RandomCrop, Resample, ResampleRate, TimeWarp
 
 __all__ = [
+    "AxisGraph",
     "Center",
     "FrameDrop",
     "Jitter",
@@ -18,6 +20,7 @@ __all__ = [
     "RandomBoneScale",
     "RandomCrop",
     "RandomMirror",
+    "RandomMounting",
     "RandomRotate",
     "RandomScale",
     "RandomTransform",

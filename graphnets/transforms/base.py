@@ -61,9 +61,13 @@ class Transform(Configurable):
             )
         batch = copy.copy(batch)
         store = batch[self.modality]
+        skeleton = store.skeleton
         # Autocast would round coordinates in products to bfloat16: centimetres at the far end of a room.
         with torch.autocast(store.x.device.type, enabled=False):
             self.transform(store)
+        if store.skeleton is not skeleton:  # the bones of the batch follow
+            store.num_nodes = store.skeleton.num_joints
+            batch[self.modality, "bone", self.modality].edge_index = _edge_index(store.x.device, store.skeleton)
         return batch
 
     def transform(self, store: NodeStorage) -> None:
@@ -186,6 +190,12 @@ def constant(build: Callable[[*Arguments], Tensor]) -> Callable[[torch.device, *
         return kept(device, *arguments)
 
     return of_device
+
+
+@constant
+def _edge_index(skeleton: Skeleton) -> Tensor:
+    """The edges in both directions, ``[2, 2E]``."""
+    return skeleton.edge_index()
 
 
 @constant

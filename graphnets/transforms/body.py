@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache, reduce
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -21,9 +20,6 @@ from graphnets.transforms.base import (
     with_coordinates,
 )
 from graphnets.transforms.masking import finite, repeat_channels
-
-if TYPE_CHECKING:
-    from graphnets.data import MotionBatch
 
 
 class Scale(Transform):
@@ -115,23 +111,6 @@ class Remap(Transform):
         self.target = target if isinstance(target, Skeleton) else Skeleton.load(target)
         self.allow_missing = allow_missing
 
-    def forward(self, batch: MotionBatch) -> MotionBatch:
-        """Map one modality of a batch.
-
-        Args:
-            batch: Values ``[N, T, V, C]`` and masks ``[N, T, V]``.
-
-        Returns:
-            A shallow copy of ``batch`` with the target's joints, skeleton and bones.
-
-        Raises:
-            ValueError: The batch hasn't got the modality, or its skeleton lacks joints of the target.
-        """
-        batch = super().forward(batch)
-        relation = (self.modality, "bone", self.modality)
-        batch[relation].edge_index = _edge_index(batch[self.modality].x.device, self.target)
-        return batch
-
     def transform(self, store: NodeStorage) -> None:
         """Replace ``x``, ``mask`` and ``skeleton``.
 
@@ -140,7 +119,7 @@ class Remap(Transform):
         """
         joint_map = _joint_map(store.skeleton, self.target, self.allow_missing)
         store.x, store.mask = joint_map(store.x, store.mask)
-        store.skeleton, store.num_nodes = self.target, self.target.num_joints
+        store.skeleton = self.target
 
 
 def _norm(vectors: Tensor) -> Tensor:
@@ -162,12 +141,6 @@ def _chains(skeleton: Skeleton, coordinates: int) -> Tensor:
         if skeleton.parents[joint] >= 0:
             chains[joint] += chains[skeleton.parents[joint]]
     return torch.kron(chains.T.contiguous(), torch.eye(coordinates))
-
-
-@constant
-def _edge_index(skeleton: Skeleton) -> Tensor:
-    """The edges in both directions, ``[2, 2E]``."""
-    return skeleton.edge_index()
 
 
 @lru_cache(maxsize=64)
