@@ -39,7 +39,7 @@ def test_another_encoder_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds another encoder, .*STGCN.* is \[\d+.*\], the encoder's \[\d+"):
         Task(encoder(2, width=12), {"b": Classification("b", 5)}, pretrained=str(checkpoint))
     deeper = STGCN("coco17", 2, widths=[8, 8], strides=[1, 1], kernel=3)
-    with pytest.raises(ValueError, match="is missing.*more"):
+    with pytest.raises(ValueError, match=r"is missing.*more"):
         Task(deeper, {"b": Classification("b", 5)}, pretrained=str(checkpoint))
     with pytest.raises(ValueError, match="no such checkpoint"):
         Task(encoder(2), {"b": Classification("b", 5)}, pretrained=str(tmp_path / "none.ckpt"))
