@@ -15,9 +15,13 @@ import yaml
 from graphnets.cli import main
 from graphnets.data import StoreWriter
 from graphnets.data.card import skeleton_of
+from graphnets.simulation.worn import sensor_skeleton
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "experiments/configs").rglob("*.yaml"))
+
+STORES = {"pretrain_imu": "synthetic_worn"}
+"""Configurations for a store that is made with other options than the recipe's usual ones."""
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +31,29 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     for card_file in (ROOT / "datasets").glob("*/card.yaml"):
         card = yaml.safe_load(card_file.read_text())
-        declared = card.setdefault("protocols", {}) or {}
-        declared.setdefault("by_subject", {"train": ["1", "3"], "val": ["5"], "test": ["2"]})
-        card["protocols"] = declared
-        subjects = sorted({str(s) for p in declared.values() for side in p.values() for s in side})
-        longest = max((len(label["classes"]) for label in card["labels"].values()), default=1)
-        with StoreWriter(folder / card_file.parent.name, card) as writer:
-            for subject in subjects:
-                for k in range(longest):
-                    labels = {n: s["classes"][k % len(s["classes"])] for n, s in card["labels"].items()}
-                    modalities = {}
-                    for name, modality in card["modalities"].items():
-                        shape = (10 + k % 3, skeleton_of(modality).num_joints, len(modality["channels"]))
-                        modalities[name] = (rng.normal(size=shape), None, 30.0)
-                    writer.add(f"{subject}_{k}", subject, modalities, labels)
+        make_store(folder / card_file.parent.name, card, rng)
+        if card_file.parent.name == "synthetic":
+            card["modalities"]["imu"]["skeleton"] = sensor_skeleton(["right_wrist", "right_thigh"]).to_dict()
+            make_store(folder / "synthetic_worn", card, rng)
     return folder
+
+
+def make_store(path: Path, card: dict[str, Any], rng: np.random.Generator) -> None:
+    """Random movement under a card."""
+    declared = card.setdefault("protocols", {}) or {}
+    declared.setdefault("by_subject", {"train": ["1", "3"], "val": ["5"], "test": ["2"]})
+    card["protocols"] = declared
+    subjects = sorted({str(s) for p in declared.values() for side in p.values() for s in side})
+    longest = max((len(label["classes"]) for label in card["labels"].values()), default=1)
+    with StoreWriter(path, card) as writer:
+        for subject in subjects:
+            for k in range(longest):
+                labels = {n: s["classes"][k % len(s["classes"])] for n, s in card["labels"].items()}
+                modalities = {}
+                for name, modality in card["modalities"].items():
+                    shape = (10 + k % 3, skeleton_of(modality).num_joints, len(modality["channels"]))
+                    modalities[name] = (rng.normal(size=shape), None, 30.0)
+                writer.add(f"{subject}_{k}", subject, modalities, labels)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
@@ -50,7 +62,7 @@ def test_config_runs_for_a_batch(config: Path, stores: Path, tmp_path: Path) -> 
     dataset = first[0].parent.name
     record = main(
         [
-            *(a for c in first for a in ("--config", str(c))), "--data.store", str(stores / dataset), "--name", "one", "--runs",
+            *(a for c in first for a in ("--config", str(c))), "--data.store", str(stores / STORES.get(config.stem, dataset)), "--name", "one", "--runs",
             str(tmp_path), "--wandb", "disabled", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1",
             "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1",
             "--trainer.enable_progress_bar", "false",
