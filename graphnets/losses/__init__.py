@@ -1,0 +1,20 @@
+"""Losses of distillation: each a module with its paper, formula and shapes."""
+
+from graphnets.losses.dask import DASK
+from graphnets.losses.features import AttentionTransfer, Hint, SimilarityPreserving
+from graphnets.losses.kd import DecoupledKD, GatedDistillation, KnowledgeDistillation
+from graphnets.losses.relational import AngleLoss, DistanceLoss
+from graphnets.losses.semckd import SemCKD
+
+__all__ = [
+    "DASK",
+    "AngleLoss",
+    "AttentionTransfer",
+    "DecoupledKD",
+    "DistanceLoss",
+    "GatedDistillation",
+    "Hint",
+    "KnowledgeDistillation",
+    "SemCKD",
+    "SimilarityPreserving",
+]
