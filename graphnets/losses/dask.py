@@ -16,7 +16,7 @@ class DASK(nn.Module):
 
     .. math:: L = \lambda_P L_{KD} + \lambda_D L_D + \lambda_A L_A + \lambda_S L_S
 
-    the sum that the paper intends: the line that the authors' release optimises leaves out distances, angles and semantics.
+    the sum that the paper intends: what the authors' release optimises leaves out distances, angles and semantics.
 
     Args:
         in_channels: D_S, the width of the student's embeddings.

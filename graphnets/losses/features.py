@@ -41,8 +41,8 @@ class AttentionTransfer(nn.Module):
     don't count.
 
     Shapes:
-        Student ``[N, T, D_S]`` and teacher ``[N, T', D_T]``, brought to the student's frames if there are more or fewer;
-        masks ``[N, T]`` and ``[N, T']``, or None -> scalar.
+        Student ``[N, T, D_S]`` and teacher ``[N, T', D_T]``, brought to the student's frames; masks ``[N, T]`` and
+        ``[N, T']``, or None -> scalar.
     """
 
     def forward(

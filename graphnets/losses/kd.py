@@ -86,7 +86,7 @@ class DecoupledKD(nn.Module):
 
 
 class GatedDistillation(nn.Module):
-    r"""Follow the teacher only where it knows better: a gate by confidence (the idea of Ni et al. 2022, arXiv 2208.08090).
+    r"""Follow the teacher only where it knows better: a gate by confidence (after Ni et al. 2022, arXiv 2208.08090).
 
     .. math:: L = \frac{1}{N} \sum_n g_n\, T^2\, \mathrm{KL}(\sigma(z^T_n/T) \| \sigma(z^S_n/T)), \qquad
               g_n = \left[\sigma(z^T_n)_{y_n} > \sigma(z^S_n)_{y_n}\right]

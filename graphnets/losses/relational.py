@@ -1,4 +1,4 @@
-"""Relational distillation: distances and angles between the recordings of a batch (Park et al. 2019, arXiv 1904.05068)."""
+"""Relational distillation: distances and angles in a batch (Park et al. 2019, arXiv 1904.05068)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class DistanceLoss(nn.Module):
     .. math:: L_D = \frac{1}{N^2} \sum_{ij} h\left(\tilde D^S_{ij} - \tilde D^T_{ij}\right), \qquad
               \tilde D_{ij} = \frac{\|f_i - f_j\|}{\operatorname{mean}_{D_{kl} > 0} \|f_k - f_l\|}
 
-    with :math:`h` Huber's function, quadratic below 1 (Eq. 7 to 9 there). Invariant to rotation, translation and scale of
-    either embedding.
+    with :math:`h` Huber's function, quadratic below 1 (Eq. 7 to 9 there). Invariant to rotation, translation and scale
+    of either embedding.
 
     Shapes:
         Student ``[N, D_S]``, teacher ``[N, D_T]`` -> scalar.
@@ -38,9 +38,9 @@ class AngleLoss(nn.Module):
     .. math:: L_A = \frac{1}{N^3} \sum_{ijk} h\left(\psi^S_{ijk} - \psi^T_{ijk}\right), \qquad
               \psi_{ijk} = \left\langle \frac{f_i - f_j}{\|f_i - f_j\|}, \frac{f_k - f_j}{\|f_k - f_j\|} \right\rangle
 
-    (Eq. 10 to 12 there), 0 where two of the points are the same. All of it follows from the Gram matrix, vertex by vertex,
-    and the gradient is computed along with the value, so memory is O(N^2) rather than O(N^2 D) or O(N^3). Invariant to
-    rotation, translation and scale of either embedding.
+    (Eq. 10 to 12 there), 0 where two of the points are the same. All of it follows from the Gram matrix, vertex by
+    vertex, and the gradient is computed along with the value, so memory is O(N^2) rather than O(N^2 D) or O(N^3).
+    Invariant to rotation, translation and scale of either embedding.
 
     Shapes:
         Student ``[N, D_S]``, teacher ``[N, D_T]`` -> scalar.
@@ -49,7 +49,7 @@ class AngleLoss(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The loss."""
         exact = torch.promote_types(student.dtype, torch.float32)
-        loss: Tensor = _Angle.apply(_gram(student.to(exact)), _gram(teacher.detach().to(exact)))  # type: ignore[no-untyped-call]
+        loss: Tensor = _Angle.apply(_gram(student.to(exact)), _gram(teacher.detach().to(exact)))
         return loss
 
 
@@ -110,7 +110,7 @@ class _Angle(torch.autograd.Function):
         return total / n**3
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None
 

@@ -14,9 +14,9 @@ class SemCKD(nn.Module):
               \operatorname{mse}\left(P_{st} f^S_{ns}, f^T_{nt}\right), \qquad
               \alpha_{ns\cdot} = \operatorname{softmax}_t \frac{Q_s(a^S_{ns})^\top K_t(a^T_{nt})}{\sqrt{d}}
 
-    where :math:`a_{n}` are the similarities of recording n to those of its batch in a layer (row n of the Gram matrix of
-    normalised features), averaged here to one width by projections of their sorted values, so that the last batch of an
-    epoch may be smaller.
+    where :math:`a_{n}` are the similarities of recording n to those of its batch in a layer (row n of the Gram matrix
+    of normalised features). Here the rows are sorted, so that the order of a batch means nothing, and brought to one
+    length, so that the last batch of an epoch may be smaller.
 
     Args:
         in_channels: Widths of the student's layers.
