@@ -56,18 +56,35 @@ def make_store(path: Path, card: dict[str, Any], rng: np.random.Generator) -> No
                 writer.add(f"{subject}_{k}", subject, modalities, labels)
 
 
+BASES = {"encoders": "skeleton.yaml", "distil": "imu.yaml"}
+"""Folders of overlays, and what these come after."""
+QUICK = (
+    "--wandb", "disabled", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1",
+    "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1", "--trainer.enable_progress_bar", "false",
+)  # fmt: skip
+
+
+def run(configs: list[Path], store: Path, folder: Path, *more: str) -> dict[str, Any]:
+    named = [argument for config in configs for argument in ("--config", str(config))]
+    return main([*named, "--data.store", str(store), "--name", "one", "--runs", str(folder), *QUICK, *more])
+
+
+@pytest.fixture(scope="module")
+def teacher(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The skeleton's network after one batch."""
+    folder = tmp_path_factory.mktemp("teacher")
+    run([ROOT / "experiments/configs/utd_mhad/skeleton.yaml"], stores / "utd_mhad", folder)
+    return folder / "one/checkpoints/last.ckpt"
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
-def test_config_runs_for_a_batch(config: Path, stores: Path, tmp_path: Path) -> None:
-    first = [config] if config.parent.name != "encoders" else [config.parents[1] / "skeleton.yaml", config]
-    dataset = first[0].parent.name
-    record = main(
-        [
-            *(a for c in first for a in ("--config", str(c))), "--data.store", str(stores / STORES.get(config.stem, dataset)), "--name", "one", "--runs",
-            str(tmp_path), "--wandb", "disabled", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1",
-            "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1",
-            "--trainer.enable_progress_bar", "false",
-        ]
-    )  # fmt: skip
+def test_config_runs_for_a_batch(config: Path, stores: Path, teacher: Path, tmp_path: Path) -> None:
+    base = BASES.get(config.parent.name)
+    configs = [config] if base is None else [config.parents[1] / base, config]
+    dataset = configs[0].parent.name
+    objective = "action" if config.stem == "simkd" else "distil"
+    taught = [f"--model.objectives.{objective}.init_args.teacher", str(teacher)] if base == "imu.yaml" else []
+    record = run(configs, stores / STORES.get(config.stem, dataset), tmp_path, *taught)
     assert record["dataset"] == dataset
     assert any(key.endswith(("/accuracy", "/nrmse")) for key in record["test"])
     if config.parent.name == "encoders":

@@ -157,6 +157,8 @@ def collect(
 ) -> None:
     """Add the predictions for a batch to the tables, one for each objective."""
     for name, output in outputs.items():
+        if not task.objective(name).predicts:
+            continue
         # A table with several rows a recording brings ids and subjects of its own.
         columns = {"id": batch.id, "subject": batch.subject, **task.objective(name).table(output, batch)}
         tables.setdefault(name, []).append(pd.DataFrame(columns))

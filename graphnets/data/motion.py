@@ -151,6 +151,16 @@ class MotionBatch(_Motion):
 
     _layout = ("N", "T", "V", "C")
 
+    @property
+    def raw(self) -> MotionBatch:
+        """The recordings before a task transformed them; the batch itself if none did."""
+        raw: MotionBatch = self.__dict__.get("_raw", self)
+        return raw
+
+    @raw.setter
+    def raw(self, batch: MotionBatch) -> None:
+        self.__dict__["_raw"] = batch.raw
+
     @classmethod
     def from_arrays(
         cls,

@@ -35,10 +35,12 @@ class ClassificationHead(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Logits."""
+        return self.linear(self.dropout(self.pool(features)))
+
+    def pool(self, features: Features) -> Tensor:
+        """What the linear map reads, ``[N, D]`` or with peaks ``[N, 2 D]``."""
         pooled: Tensor = masked_mean(features.x, features.mask, (1, 2))
-        if self.peak:
-            pooled = torch.cat([pooled, self._peak(features)], -1)
-        return self.linear(self.dropout(pooled))
+        return torch.cat([pooled, self._peak(features)], -1) if self.peak else pooled
 
     @staticmethod
     def _peak(features: Features) -> Tensor:

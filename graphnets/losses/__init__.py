@@ -1,5 +1,6 @@
 """Losses of distillation: each a module with its paper, formula and shapes."""
 
+from graphnets.losses.base import Criterion
 from graphnets.losses.dask import DASK
 from graphnets.losses.features import AttentionTransfer, Hint, SimilarityPreserving
 from graphnets.losses.kd import DecoupledKD, GatedDistillation, KnowledgeDistillation
@@ -10,6 +11,7 @@ __all__ = [
     "DASK",
     "AngleLoss",
     "AttentionTransfer",
+    "Criterion",
     "DecoupledKD",
     "DistanceLoss",
     "GatedDistillation",

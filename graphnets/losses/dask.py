@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from graphnets.losses.base import Criterion
 from graphnets.losses.features import Hint
 from graphnets.losses.kd import KnowledgeDistillation
 from graphnets.losses.relational import AngleLoss, DistanceLoss
@@ -11,7 +12,7 @@ from graphnets.losses.relational import AngleLoss, DistanceLoss
 TERMS = ("prediction", "distance", "angle", "semantic")
 
 
-class DASK(nn.Module):
+class DASK(Criterion):
     r"""Distance and angle-wise structural knowledge with semantics (Ni et al. 2022, arXiv 2112.01849).
 
     .. math:: L = \lambda_P L_{KD} + \lambda_D L_D + \lambda_A L_A + \lambda_S L_S
@@ -33,6 +34,8 @@ class DASK(nn.Module):
     Raises:
         ValueError: A weight is below 0, or all are 0.
     """
+
+    reads = ("embedding", "logits")
 
     def __init__(
         self,

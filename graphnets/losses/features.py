@@ -5,8 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from graphnets.losses.base import Criterion
 
-class Hint(nn.Module):
+
+class Hint(Criterion):
     r"""The student's features, mapped by a learned projection, as the teacher's (Romero et al. 2015, arXiv 1412.6550).
 
     .. math:: L = \frac{1}{N D_T} \sum_n \|W f^S_n + b - f^T_n\|^2
@@ -22,6 +24,8 @@ class Hint(nn.Module):
         Student ``[N, ..., D_S]``, teacher ``[N, ..., D_T]`` -> scalar.
     """
 
+    reads = ("embedding",)
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.project = nn.Linear(in_channels, out_channels)
@@ -31,7 +35,7 @@ class Hint(nn.Module):
         return F.mse_loss(self.project(student), teacher.detach())
 
 
-class AttentionTransfer(nn.Module):
+class AttentionTransfer(Criterion):
     r"""Where the features are large (Zagoruyko and Komodakis 2017, arXiv 1612.03928, Eq. 2).
 
     .. math:: L = \frac{1}{N} \sum_n \left\| \frac{a^S_n}{\|a^S_n\|} - \frac{a^T_n}{\|a^T_n\|} \right\|^2, \qquad
@@ -44,6 +48,8 @@ class AttentionTransfer(nn.Module):
         Student ``[N, T, D_S]`` and teacher ``[N, T', D_T]``, brought to the student's frames; masks ``[N, T]`` and
         ``[N, T']``, or None -> scalar.
     """
+
+    reads = ("frames",)
 
     def forward(
         self,
@@ -63,7 +69,7 @@ class AttentionTransfer(nn.Module):
         return (F.normalize(own, dim=1) - F.normalize(other, dim=1)).square().sum(1).mean()
 
 
-class SimilarityPreserving(nn.Module):
+class SimilarityPreserving(Criterion):
     r"""Which recordings of a batch are alike (Tung and Mori 2019, arXiv 1907.09682, Eq. 4).
 
     .. math:: L = \frac{1}{N^2} \|G^S - G^T\|_F^2, \qquad
@@ -72,6 +78,8 @@ class SimilarityPreserving(nn.Module):
     Shapes:
         Student ``[N, D_S]``, teacher ``[N, D_T]`` -> scalar.
     """
+
+    reads = ("embedding",)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The loss."""

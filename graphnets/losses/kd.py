@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+
+from graphnets.losses.base import Criterion
 
 
 def divergences(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -24,7 +26,7 @@ def positive(name: str, value: float) -> float:
     return value
 
 
-class KnowledgeDistillation(nn.Module):
+class KnowledgeDistillation(Criterion):
     r"""Follow the teacher's probabilities (Hinton et al. 2015, arXiv 1503.02531, section 2).
 
     .. math:: L = \frac{T^2}{N} \sum_n \mathrm{KL}\left(\sigma(z^T_n / T) \,\|\, \sigma(z^S_n / T)\right)
@@ -36,6 +38,8 @@ class KnowledgeDistillation(nn.Module):
         Logits ``[N, K]`` of student and teacher -> scalar.
     """
 
+    reads = ("logits",)
+
     def __init__(self, temperature: float = 4.0) -> None:
         super().__init__()
         self.temperature = positive("temperature", temperature)
@@ -45,7 +49,7 @@ class KnowledgeDistillation(nn.Module):
         return divergences(student, teacher, self.temperature).mean()
 
 
-class DecoupledKD(nn.Module):
+class DecoupledKD(Criterion):
     r"""Target and non-target classes weighed apart (Zhao et al. 2022, arXiv 2203.08679, Eq. 7).
 
     With :math:`b = [p_y, 1 - p_y]` and :math:`\hat p` the probabilities of the other classes among themselves,
@@ -62,6 +66,8 @@ class DecoupledKD(nn.Module):
     Shapes:
         Logits ``[N, K]`` of student and teacher, labels ``[N]`` int64, -1 = unlabelled -> scalar.
     """
+
+    reads = ("logits", "label")
 
     def __init__(self, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0) -> None:
         super().__init__()
@@ -85,7 +91,7 @@ class DecoupledKD(nn.Module):
         return each.masked_fill(~known, 0).sum() / known.sum().clamp(min=1)
 
 
-class GatedDistillation(nn.Module):
+class GatedDistillation(Criterion):
     r"""Follow the teacher only where it knows better: a gate by confidence (after Ni et al. 2022, arXiv 2208.08090).
 
     .. math:: L = \frac{1}{N} \sum_n g_n\, T^2\, \mathrm{KL}(\sigma(z^T_n/T) \| \sigma(z^S_n/T)), \qquad
@@ -99,6 +105,8 @@ class GatedDistillation(nn.Module):
     Shapes:
         Logits ``[N, K]`` of student and teacher, labels ``[N]`` int64, -1 = unlabelled -> scalar.
     """
+
+    reads = ("logits", "label")
 
     def __init__(self, temperature: float = 4.0) -> None:
         super().__init__()

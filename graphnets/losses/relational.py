@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+
+from graphnets.losses.base import Criterion
 
 ENTRIES = 1 << 18
 """Of each temporary of the angle loss: what stays in a core's cache."""
@@ -14,7 +16,7 @@ SMALL = 1e-12
 """Squared distances below this share of the largest are those of equal points."""
 
 
-class DistanceLoss(nn.Module):
+class DistanceLoss(Criterion):
     r"""The pairwise distances of the student's embeddings as those of the teacher's, each relative to their mean.
 
     .. math:: L_D = \frac{1}{N^2} \sum_{ij} h\left(\tilde D^S_{ij} - \tilde D^T_{ij}\right), \qquad
@@ -27,12 +29,14 @@ class DistanceLoss(nn.Module):
         Student ``[N, D_S]``, teacher ``[N, D_T]`` -> scalar.
     """
 
+    reads = ("embedding",)
+
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The loss; 0 for a single recording."""
         return F.smooth_l1_loss(_relative(student), _relative(teacher.detach()))
 
 
-class AngleLoss(nn.Module):
+class AngleLoss(Criterion):
     r"""The angles of all triples of the student's embeddings as those of the teacher's.
 
     .. math:: L_A = \frac{1}{N^3} \sum_{ijk} h\left(\psi^S_{ijk} - \psi^T_{ijk}\right), \qquad
@@ -45,6 +49,8 @@ class AngleLoss(nn.Module):
     Shapes:
         Student ``[N, D_S]``, teacher ``[N, D_T]`` -> scalar.
     """
+
+    reads = ("embedding",)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The loss."""

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from graphnets.losses.base import Criterion
 
-class SemCKD(nn.Module):
+
+class SemCKD(Criterion):
     r"""Cross-layer distillation with semantic calibration (Chen et al. 2021, arXiv 2012.03236, Eq. 4 to 8).
 
     .. math:: L = \frac{1}{N} \sum_n \sum_s \sum_t \alpha_{nst}\,
@@ -30,6 +32,8 @@ class SemCKD(nn.Module):
     Raises:
         ValueError: There is no layer on a side.
     """
+
+    reads = ("layers",)
 
     def __init__(self, in_channels: list[int], out_channels: list[int], width: int = 32, batch: int = 16) -> None:
         super().__init__()

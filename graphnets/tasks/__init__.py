@@ -1,9 +1,20 @@
 """The one task, and the objectives it is trained with."""
 
 from graphnets.tasks.classification import Classification
+from graphnets.tasks.distillation import Distillation
 from graphnets.tasks.objective import Objective, ObjectiveOutput
 from graphnets.tasks.regression import SequenceRegression
 from graphnets.tasks.schedule import WarmupCosine
+from graphnets.tasks.simkd import SimKD
 from graphnets.tasks.task import Task
 
-__all__ = ["Classification", "Objective", "ObjectiveOutput", "SequenceRegression", "Task", "WarmupCosine"]
+__all__ = [
+    "Classification",
+    "Distillation",
+    "Objective",
+    "ObjectiveOutput",
+    "SequenceRegression",
+    "SimKD",
+    "Task",
+    "WarmupCosine",
+]

@@ -49,6 +49,9 @@ class Objective(Configurable):
         self.validation: MetricCollection | None = None
         self.test: MetricCollection | None = None
 
+    predicts: bool = True
+    """Whether it has predictions to list and metrics to report; or a loss only."""
+
     @property
     def framewise(self) -> tuple[str, ...]:
         """Modalities that predictions are compared with frame by frame: the input must not move against them."""

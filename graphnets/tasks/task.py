@@ -87,8 +87,9 @@ class Task(pl.LightningModule):
     # What it computes ---------------------------------------------------------------------------------------
 
     def transform(self, batch: MotionBatch) -> MotionBatch:
-        """The batch as the encoder reads it; the given one stays as it is."""
-        batch = copy.copy(batch)
+        """The batch as the encoder reads it; the given one stays as it is, and is the ``raw`` of the new one."""
+        raw, batch = batch, copy.copy(batch)
+        batch.raw = raw
         for transform in self.transforms.values():
             batch = transform(batch)
         return batch
@@ -98,7 +99,7 @@ class Task(pl.LightningModule):
         return self._outputs(self.transform(batch))
 
     def _outputs(self, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
-        features = self._features(batch)
+        features = self.features(batch)
         outputs: dict[str, ObjectiveOutput] = {}
         predictions: dict[str, Tensor] = {}
         for name, objective in self.objectives.items():
@@ -106,7 +107,8 @@ class Task(pl.LightningModule):
             predictions[name] = outputs[name].prediction
         return outputs
 
-    def _features(self, batch: MotionBatch) -> Features:
+    def features(self, batch: MotionBatch) -> Features:
+        """What the encoder makes of a transformed batch."""
         # Nothing missing is the usual case and the faster one: norms and convolutions then skip the mask.
         complete = all(bool(batch[name].mask.all()) for name in self.modalities)
         if isinstance(self.encoder, MultiModalEncoder):

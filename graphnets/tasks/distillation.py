@@ -1,0 +1,145 @@
+"""Learning from a teacher that sees the same recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from graphnets.data import MotionBatch, MotionDataModule
+from graphnets.data.store import UNLABELLED
+from graphnets.encoders import Encoder, Features
+from graphnets.losses import Criterion
+from graphnets.losses.base import READABLE
+from graphnets.nn.masking import masked_mean
+from graphnets.tasks.objective import Objective, ObjectiveOutput
+from graphnets.tasks.teacher import Knowledge, Teacher, check_taps, layers_of, listen
+
+
+class Distillation(Objective):
+    """Follow a frozen teacher, by any criterion of :mod:`graphnets.losses` or of your own.
+
+    Student and teacher see the same recordings; they may read other modalities of them, and the teacher more than one.
+    The teacher is asked in training only and isn't needed afterwards: a checkpoint of the student doesn't hold it. For
+    several teachers, add an objective for each.
+
+    Args:
+        teacher: The checkpoint of a trained task.
+        criterion: What compares the two.
+        of: The student's objective whose predictions are compared, which must come before this one; None: the first.
+        teacher_objective: The teacher's; None: the first.
+        taps: The student's layers and the teacher's that they are compared with, by module path within the encoder
+            (``{"blocks.3": "blocks.5"}``); without taps the encoders' features. A criterion that reads embeddings or
+            frames is summed over the pairs, one that reads layers gets all of them.
+        weight: Of this loss in the sum.
+
+    Raises:
+        ValueError: The criterion compares something that isn't there.
+    """
+
+    predicts = False
+
+    def __init__(
+        self,
+        teacher: str,
+        criterion: Criterion,
+        of: str | None = None,
+        teacher_objective: str | None = None,
+        taps: dict[str, str] | None = None,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(weight)
+        if unknown := [name for name in criterion.reads if name not in READABLE]:
+            raise ValueError(f"{type(criterion).__name__} reads {', '.join(unknown)}; there are {', '.join(READABLE)}")
+        self.path, self.criterion, self.of, self.teacher_objective = teacher, criterion, of, teacher_objective
+        self.taps = dict(taps or {})
+        self._heard: dict[str, Tensor] = {}
+        self._teacher: list[Teacher] = []  # in a list: no module of the student
+
+    def build(self, encoder: Encoder) -> None:
+        """Listen to the tapped layers of the student."""
+        check_taps(encoder, list(self.taps), "the student")
+        listen(encoder, list(self.taps), self._heard)
+        self.placeholder = nn.Parameter(torch.zeros(()), requires_grad=False)  # the device, for metrics
+
+    def prepare(self, data: MotionDataModule) -> None:
+        """Load the teacher."""
+        if not self._teacher:
+            self._teacher = [Teacher(self.path, self.teacher_objective, list(self.taps.values()))]
+
+    def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
+        """Compare, in training; see :meth:`Objective.forward`.
+
+        Raises:
+            ValueError: There is no teacher yet, no such objective before this one, or shapes that don't fit.
+        """
+        nothing = features.x.new_zeros(())
+        if not self.training:
+            return ObjectiveOutput(nothing, nothing, {}, count=0)
+        if not self._teacher:
+            raise ValueError("the teacher is loaded by prepare(), which a Trainer calls")
+        of = self.of or next(iter(predictions), "")
+        if of not in predictions:
+            raise ValueError(f"no objective {self.of!r} before this one; there are {', '.join(predictions) or 'none'}")
+        teacher = self._teacher[0](batch)
+        layers = layers_of(features, {name: self._heard[name] for name in self.taps})
+        student = Knowledge(predictions[of], masked_mean(features.x, features.mask, (1, 2)), tuple(layers))
+        try:
+            loss = self._compare(student, teacher, self._labels(batch, len(teacher.logits)))
+        except RuntimeError as error:
+            shapes = [[list(p.shape) for p in (k.logits, k.embedding, *k.layers)] for k in (student, teacher)]
+            raise ValueError(
+                f"{type(self.criterion).__name__} does not fit: logits, embedding and layers are {shapes[0]} of the "
+                f"student and {shapes[1]} of the teacher ({error})"
+            ) from error
+        self._heard.clear()
+        return ObjectiveOutput(loss.detach(), loss)
+
+    def _compare(self, student: Knowledge, teacher: Knowledge, labels: Tensor) -> Tensor:
+        reads = self.criterion.reads
+        pairs = len(self.taps) if {"embedding", "frames"} & set(reads) else 1
+        total = student.logits.new_zeros(())
+        for i in range(max(pairs, 1)):
+            given: list[Any] = []
+            for name in reads:
+                if name == "label":
+                    given.append(labels)
+                    continue
+                given += [self._part(knowledge, name, i) for knowledge in (student, teacher)]
+            total = total + self.criterion(*given)
+        return total
+
+    def _part(self, knowledge: Knowledge, name: str, pair: int) -> Any:
+        if name == "logits":
+            return knowledge.logits
+        if name == "layers":
+            return knowledge.pooled()
+        if name == "frames":
+            return knowledge.layers[pair]
+        return knowledge.layers[pair].mean(1) if self.taps else knowledge.embedding
+
+    def _labels(self, batch: MotionBatch, n: int) -> Tensor:
+        """The labels by which the teacher was trained; all unlabelled where it predicts something else."""
+        label = getattr(self._teacher[0].task.objective(self._teacher[0].objective), "label", None)
+        if label is None or label not in batch:
+            return torch.full((n,), UNLABELLED, device=self.placeholder.device)
+        found: Tensor = batch[label]
+        return found
+
+    def metrics(self) -> MetricCollection:
+        """None: what it is good for shows in the other objectives."""
+        return MetricCollection({})
+
+    def update(self, metrics: MetricCollection, output: ObjectiveOutput, batch: MotionBatch) -> None:
+        """Nothing to measure."""
+
+    def summarize(self, metrics: MetricCollection) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
+    def table(self, output: ObjectiveOutput, batch: MotionBatch) -> dict[str, Any]:
+        """Nothing."""
+        return {}

@@ -1,0 +1,153 @@
+"""A trained task as a teacher: frozen, and asked once for each recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphnets.data import MotionBatch
+from graphnets.encoders import Features
+from graphnets.nn.masking import masked_mean
+
+CACHE_BYTES = 1 << 30
+"""What a teacher's answers may take in all; after that the rest is computed anew each time."""
+
+
+@dataclass
+class Knowledge:
+    """What a network knows of a batch.
+
+    Attributes:
+        logits: ``[N, K]``.
+        embedding: Mean of the features over observed frames and joints, ``[N, D]``.
+        read: What the classifier reads, ``[N, D]`` or with peaks ``[N, 2 D]``; only of a teacher.
+        layers: Of each tapped layer the mean over joints, ``[N, T', D]``; without taps of the encoder's features.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+    layers: tuple[Tensor, ...]
+    read: Tensor | None = None
+
+    def pooled(self) -> list[Tensor]:
+        """Each layer's mean over frames, ``[N, D]``."""
+        return [layer.mean(1) for layer in self.layers]
+
+
+class Teacher:
+    """A task from a checkpoint that answers and never learns: no part of whoever asks, nor of a checkpoint.
+
+    Its own transforms run on the recordings as they are in the store, in evaluation mode, so a recording has one
+    answer, which is kept.
+
+    Args:
+        checkpoint: What training wrote.
+        objective: Whose logits; the name of one of its objectives, by default the first.
+        taps: Module paths in its encoder; none for the encoder's features.
+
+    Raises:
+        ValueError: There is no such checkpoint, objective or module.
+    """
+
+    def __init__(self, checkpoint: str | Path, objective: str | None = None, taps: Sequence[str] = ()) -> None:
+        from graphnets.tasks.task import Task  # a task has objectives, and this is part of one
+
+        self.task = Task.from_checkpoint(checkpoint)
+        self.task.requires_grad_(False)
+        names = list(self.task.objectives)
+        self.objective = names[0] if objective is None else objective
+        if self.objective not in names:
+            raise ValueError(f"{checkpoint}: the teacher has no objective {objective!r}; it has {', '.join(names)}")
+        self.taps = tuple(taps)
+        check_taps(self.task.encoder, self.taps, f"the teacher {checkpoint}")
+        self._heard: dict[str, Tensor] = {}
+        listen(self.task.encoder, self.taps, self._heard)
+        self._kept: dict[str, tuple[Tensor, ...]] = {}
+        self._bytes = 0
+
+    @torch.no_grad()
+    def __call__(self, batch: MotionBatch) -> Knowledge:
+        """Its answer to a batch; :attr:`graphnets.data.MotionBatch.raw` is what it looks at.
+
+        Raises:
+            ValueError: The recordings lack a modality that it reads.
+        """
+        if all(name in self._kept for name in batch.id):
+            return unpack([torch.stack(parts) for parts in zip(*(self._kept[i] for i in batch.id), strict=True)])
+        raw = batch.raw
+        if missing := [name for name in self.task.modalities if name not in raw.modalities]:
+            raise ValueError(
+                f"the teacher reads {', '.join(self.task.modalities)}, but {', '.join(missing)} isn't read from the "
+                f"store: add to data.modalities, which are {', '.join(raw.modalities)}"
+            )
+        self.task.eval().to(batch[batch.modalities[0]].x.device)
+        transformed = self.task.transform(raw)
+        features = self.task.features(transformed)
+        asked = self.task.objective(self.objective)
+        logits = asked(features, transformed, {}).prediction
+        head = getattr(asked, "head", None)
+        pool = getattr(head, "pool", None)
+        embedding = masked_mean(features.x, features.mask, (1, 2))
+        layers = layers_of(features, {name: self._heard[name] for name in self.taps})
+        self._heard.clear()
+        parts = [logits, embedding, pool(features) if pool else embedding, *layers]
+        size = sum(part[0].numel() * part.element_size() for part in parts)
+        for row, name in enumerate(batch.id):
+            if name not in self._kept and self._bytes + size <= CACHE_BYTES:
+                self._kept[name] = tuple(part[row] for part in parts)
+                self._bytes += size
+        return unpack(parts)
+
+
+def unpack(parts: Sequence[Tensor]) -> Knowledge:
+    """Knowledge from logits, embedding, what the classifier reads, and layers, in this order."""
+    return Knowledge(parts[0], parts[1], tuple(parts[3:]), parts[2])
+
+
+def check_taps(encoder: nn.Module, taps: Sequence[str], whose: str) -> None:
+    """Raises ValueError unless all taps are modules of the encoder."""
+    known = dict(encoder.named_modules())
+    if unknown := [tap for tap in taps if tap not in known or not tap]:
+        near = [name for name in known if name and name.count(".") <= 1]
+        raise ValueError(f"{whose} has no layer {', '.join(unknown)}; there are {', '.join(near)}, and their parts")
+
+
+def listen(encoder: nn.Module, taps: Sequence[str], heard: dict[str, Tensor]) -> None:
+    """From now on note what layers put out, ``[N, T', V', D]``, whenever the encoder works.
+
+    Args:
+        encoder: Whose layers.
+        taps: Their module paths.
+        heard: Where to; each pass replaces what was heard in the one before.
+
+    Raises:
+        ValueError: In a pass, if a layer puts out something else.
+    """
+
+    def listener(name: str) -> Any:
+        def note(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, tuple) and output:  # our blocks hand on the mask too
+                output = output[0]
+            if not isinstance(output, Tensor) or output.ndim != 4:
+                shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise ValueError(f"layer {name!r} puts out {shape}, not features [N, T', V', D]; tap another one")
+            heard[name] = output
+
+        return note
+
+    known = dict(encoder.named_modules())
+    for name in taps:
+        known[name].register_forward_hook(listener(name))
+
+
+def layers_of(features: Features, heard: dict[str, Tensor]) -> list[Tensor]:
+    """Means over joints of what was heard, or without taps of the features, ``[N, T', D]`` each."""
+    if not heard:
+        return [masked_mean(features.x, features.mask, (2,))]
+    # Blocks blank what is masked, so its mean over all joints is that of the observed ones but for a factor.
+    return [layer.mean(2) for layer in heard.values()]

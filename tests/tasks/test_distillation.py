@@ -1,0 +1,231 @@
+"""Teacher and student: paired by recording, the teacher frozen and left out, every loss as it is by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from graphnets.data import MotionDataModule, Store, StoreWriter
+from graphnets.encoders import STGCN
+from graphnets.losses import (
+    DASK,
+    AngleLoss,
+    AttentionTransfer,
+    Criterion,
+    DecoupledKD,
+    DistanceLoss,
+    GatedDistillation,
+    Hint,
+    KnowledgeDistillation,
+    SemCKD,
+    SimilarityPreserving,
+)
+from graphnets.nn.masking import masked_mean
+from graphnets.tasks import Classification, Distillation, SimKD, Task
+from graphnets.tasks.teacher import Teacher
+from graphnets.transforms import Center, Jitter, RandomCrop, Resample
+
+CARD = {
+    "name": "pair", "title": "Two modalities", "description": "Made for tests", "licence": "MIT", "source": "tests",
+    "modalities": {
+        "imu": {"skeleton": "imu_axes6", "channels": ["value"]},
+        "pose": {"skeleton": "kinect20", "channels": ["x", "y", "z"]},
+    },
+    "labels": {"move": {"classes": ["still", "wave", "shake"]}},
+    "protocols": {"split": {"train": ["a", "b"], "val": ["c"], "test": ["d"]}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    path = tmp_path_factory.mktemp("pair") / "store"
+    rng = np.random.default_rng(0)
+    with StoreWriter(path, CARD) as writer:
+        for i in range(36):
+            t = int(rng.integers(8, 14))
+            time = np.linspace(0, 6, t)[:, None]
+            pose, imu = rng.normal(size=(t, 20, 3)) * 0.05, rng.normal(size=(2 * t, 6, 1)) * 0.5
+            pose[:, 8:12, 0] += (i % 3) * np.sin(time)
+            imu[:, :3, 0] += (i % 3) * np.sin(np.linspace(0, 6, 2 * t))[:, None]
+            streams = {"pose": (pose, None, 30.0), "imu": (imu, None, 60.0)}
+            writer.add(f"r{i}", "abcd"[i % 4], streams, {"move": CARD["labels"]["move"]["classes"][i % 3]})  # type: ignore[index]
+    return Store(path)
+
+
+def trainer(epochs: int = 1) -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def teacher(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Reads the pose, with another length and another number of features than the student."""
+    torch.manual_seed(0)
+    encoder = STGCN("kinect20", 3, widths=[8, 12], strides=[1, 2], kernel=3)
+    transforms = {"length": Resample(10), "centre": Center(), "noise": Jitter(0.01)}
+    task = Task(encoder, {"move": Classification("move", 3, peak=True)}, transforms=transforms)
+    run = trainer(8)
+    run.fit(task, datamodule=MotionDataModule(store, "split", batch_size=6))
+    path = tmp_path_factory.mktemp("teacher") / "last.ckpt"
+    run.save_checkpoint(path, weights_only=True)
+    return path
+
+
+def student(*objectives: Any, moves: bool = True) -> Task:
+    torch.manual_seed(1)
+    encoder = STGCN("imu_axes6", 1, widths=[6, 10], strides=[2, 1], kernel=3)
+    transforms: dict[str, Any] = {"crop": RandomCrop(0.5, modality="imu")} if moves else {}
+    transforms["length"] = Resample(16, "imu")
+    named = {"move": Classification("move", 3), **{f"d{i}": objective for i, objective in enumerate(objectives)}}
+    return Task(encoder, named, modality="imu", transforms=transforms)
+
+
+LOSSES: list[Criterion] = [
+    KnowledgeDistillation(3), DecoupledKD(), GatedDistillation(), Hint(10, 12), DistanceLoss(), AngleLoss(),
+    AttentionTransfer(), SimilarityPreserving(), DASK(10, 12), SemCKD([10], [12]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("criterion", LOSSES, ids=lambda c: type(c).__name__)
+def test_every_loss_compares_the_same_recordings(store: Store, teacher: Path, criterion: Criterion) -> None:
+    task, data = student(Distillation(str(teacher), criterion)), MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+    objective = task.objective("d0")
+    objective.prepare(data)
+    task.train()
+    rows = [5, 0, 9, 2]
+    batch = data.train_set.__getitems__(rows)
+    transformed = task.transform(batch)
+    torch.manual_seed(3)
+    outputs = task._outputs(transformed)
+    # By hand: the teacher alone, on the recordings as they are in the store.
+    known = Task.from_checkpoint(teacher)
+    with torch.no_grad():
+        pose = known.transform(data.train_set.__getitems__(rows))
+        features = known.features(pose)
+        theirs = {
+            "logits": known(data.train_set.__getitems__(rows))["move"].prediction,
+            "embedding": masked_mean(features.x, features.mask, (1, 2)),
+            "frames": masked_mean(features.x, features.mask, (2,)),
+        }
+    own = task.features(transformed)
+    ours = {
+        "logits": outputs["move"].prediction,
+        "embedding": masked_mean(own.x, own.mask, (1, 2)),
+        "frames": masked_mean(own.x, own.mask, (2,)),
+    }
+    given: list[Any] = []
+    for name in criterion.reads:
+        if name == "label":
+            given.append(batch["move"])
+        elif name == "layers":
+            given += [[side["frames"].mean(1)] for side in (ours, theirs)]
+        else:
+            given += [ours[name], theirs[name]]
+    assert outputs["d0"].loss.item() == pytest.approx(float(criterion(*given)), rel=1e-4, abs=1e-7)
+    outputs["d0"].loss.backward()
+    assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in task.encoder.parameters())
+    # In evaluation there is nothing to compare.
+    assert task.eval()._outputs(transformed)["d0"].count == 0
+
+
+def test_answers_are_kept_and_right(store: Store, teacher: Path) -> None:
+    data = MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+    asked = Teacher(teacher, taps=["blocks.0"])
+    first = [asked(data.train_set.__getitems__([0, 1, 2])), asked(data.train_set.__getitems__([3, 4]))]
+    calls: list[int] = []
+    asked.task.encoder.register_forward_hook(lambda *_: calls.append(1))
+    again = asked(data.train_set.__getitems__([4, 1]))
+    assert not calls, "both are known"
+    assert torch.equal(again.logits[0], first[1].logits[1]) and torch.equal(again.embedding[1], first[0].embedding[1])
+    assert len(again.layers) == 1 and again.layers[0].shape == (2, 10, 8)
+    assert torch.equal(again.layers[0][1], first[0].layers[0][1])
+
+
+def test_the_teacher_stays_as_it_is_and_out_of_the_checkpoint(store: Store, teacher: Path, tmp_path: Path) -> None:
+    distil = Distillation(str(teacher), DASK(10, 12), taps=None)
+    task = student(distil)
+    run = trainer(2)
+    run.fit(task, datamodule=MotionDataModule(store, "split", batch_size=6))
+    before = torch.load(teacher, weights_only=True)["state_dict"]
+    (asked,) = distil._teacher
+    now = {name: value for name, value in asked.task.state_dict().items() if isinstance(value, torch.Tensor)}
+    assert all(torch.equal(value, before[name]) for name, value in now.items())
+    assert not any(module.training for module in asked.task.modules())
+    names = [name for name, _ in task.named_parameters()]
+    assert any("semantic" in name for name in names), "projections are learned"
+    assert sum(p.numel() for p in task.parameters()) < sum(before[name].numel() for name in now) + 10_000
+    run.test(task, datamodule=MotionDataModule(store, "split", batch_size=6), verbose=False)
+    run.save_checkpoint(tmp_path / "s.ckpt", weights_only=True)
+    teacher_file = teacher.read_bytes()
+    teacher.unlink()
+    try:
+        alone = Task.from_checkpoint(tmp_path / "s.ckpt")
+        batch = MotionDataModule(store, "split").store.read(torch.arange(3), ["imu"])
+        with torch.no_grad():
+            assert torch.allclose(alone(batch)["move"].prediction, task.eval()(batch)["move"].prediction, atol=1e-6)
+    finally:
+        teacher.write_bytes(teacher_file)
+
+
+def test_taps_compare_layer_by_layer(store: Store, teacher: Path) -> None:
+    distil = Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.1", "blocks.1": "blocks.0"})
+    task, data = student(distil), MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+    distil.prepare(data)
+    task.train()
+    out = task(data.train_set.__getitems__([0, 1, 2, 3]))["d0"]
+    assert out.loss > 0 and out.loss.requires_grad
+    for taps, message in (({"nowhere": "blocks.0"}, "the student has no layer nowhere; there are"),):
+        with pytest.raises(ValueError, match=message):
+            student(Distillation(str(teacher), AttentionTransfer(), taps=taps))
+    with pytest.raises(ValueError, match=r"the teacher .* has no layer blocks\.9"):
+        Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.9"}).prepare(data)
+
+
+def test_what_does_not_fit_is_told(store: Store, teacher: Path, tmp_path: Path) -> None:
+    data = MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+
+    def fails(objective: Distillation, message: str, modalities: list[str] | None = None) -> None:
+        task = student(objective)
+        objective.prepare(data)
+        task.train()
+        with pytest.raises(ValueError, match=message):
+            task(data.store.read(torch.arange(4), modalities or ["imu", "pose"]))
+
+    fails(Distillation(str(teacher), Hint(10, 99)), "Hint does not fit: logits, embedding and layers are")
+    fails(Distillation(str(teacher), KnowledgeDistillation(), of="other"), "no objective 'other' before this one")
+    fails(Distillation(str(teacher), KnowledgeDistillation()), "pose isn't read from the store", ["imu"])
+    with pytest.raises(ValueError, match="no objective 'x'; it has move"):
+        Distillation(str(teacher), KnowledgeDistillation(), teacher_objective="x").prepare(data)
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        Distillation(str(tmp_path / "no.ckpt"), KnowledgeDistillation()).prepare(data)
+
+
+def test_simkd_speaks_through_the_teachers_classifier(store: Store, teacher: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    encoder = STGCN("imu_axes6", 1, widths=[6, 10], strides=[2, 1], kernel=3)
+    sim = SimKD(str(teacher), "move", 3, channels=12, peak=True)
+    task = Task(encoder, {"move": sim}, modality="imu", transforms={"length": Resample(16, "imu")})
+    run, data = trainer(3), MotionDataModule(store, "split", batch_size=6)
+    run.fit(task, datamodule=data)
+    head = Task.from_checkpoint(teacher).objective("move").head.state_dict()
+    assert all(torch.equal(value, head[name]) for name, value in sim.head.state_dict().items())
+    run.save_checkpoint(tmp_path / "s.ckpt", weights_only=True)
+    alone = Task.from_checkpoint(tmp_path / "s.ckpt")
+    batch = data.store.read(torch.arange(3), ["imu"])
+    with torch.no_grad():
+        assert torch.allclose(alone(batch)["move"].prediction, task.eval()(batch)["move"].prediction, atol=1e-6)
+    with pytest.raises(ValueError, match="channels 12 and peak True, not 8 and True"):
+        wrong = SimKD(str(teacher), "move", 3, channels=8, peak=True)
+        wrong.build(encoder)
+        wrong.prepare(data)
