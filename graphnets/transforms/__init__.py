@@ -3,6 +3,7 @@
 from graphnets.transforms.base import RandomTransform, Transform, coordinate_count
 from graphnets.transforms.body import RandomBoneScale, Remap, Scale
 from graphnets.transforms.corruption import FrameDrop, Jitter, JointDrop
+from graphnets.transforms.gaf import GramianField
 from graphnets.transforms.geometry import Center, RandomMirror, RandomRotate, RandomScale
 from graphnets.transforms.masking import lengths, masked_mean
 from graphnets.transforms.normalize import Normalize
@@ -14,6 +15,7 @@ __all__ = [
     "AxisGraph",
     "Center",
     "FrameDrop",
+    "GramianField",
     "Jitter",
     "JointDrop",
     "Normalize",

@@ -15,6 +15,7 @@ from graphnets.spec import from_spec, to_spec
 from graphnets.transforms import (
     Center,
     FrameDrop,
+    GramianField,
     Jitter,
     JointDrop,
     Normalize,
@@ -51,6 +52,8 @@ FIXED = [
     Remap("openpose18", allow_missing=True),
     Remap(Skeleton.load("kinect20").subset(["pelvis", "head", "left_hand"])),
     Streams(list(STREAMS)),
+    GramianField(6, modality="pose"),
+    GramianField(5, "difference", "pose"),
     normalize("channel"),
     normalize("joint"),
 ]
