@@ -10,7 +10,7 @@ from scipy.linalg import solve_banded
 from scipy.ndimage import convolve1d, minimum_filter1d
 
 from graphnets.simulation.body import LOWER_TRUNK, Body
-from graphnets.simulation.inverse import ORIGIN
+from graphnets.simulation.inverse import JOINTS, ORIGIN
 from graphnets.simulation.kinematics import Array
 from graphnets.simulation.segments import LIMBS, SEGMENTS, SIDES, inertia
 
@@ -48,6 +48,34 @@ class Points:
         self.mass = 0.5 * masses.mass[:, rows]
         self.near, self.far = (level - spread) / lengths, (level + spread) / lengths
         self.total = body.mass
+        self.matrix = np.zeros((len(lengths), len(JOINTS), len(JOINTS)))
+        for i, name in enumerate(SEGMENTS):
+            ends = [JOINTS.index(ORIGIN[name]), JOINTS.index(_ENDS[name])]
+            for share in (self.near[:, i], self.far[:, i]):
+                split = np.stack([1.0 - share, share], axis=-1)
+                rows, columns = np.ix_(ends, ends)
+                self.matrix[:, rows, columns] += self.mass[:, i, None, None] * split[:, :, None] * split[:, None]
+
+    def sums(self, joints: Mapping[str, Array], step: Array) -> tuple[Array, Array]:
+        """Centre of mass ``[3, R, F]`` and, sideways and forwards, ``sum m (y'' x - x'' y)``, ``[2, R, F]``.
+
+        The points lie between joints, so ``sum m a b = a^T A b`` for coordinates ``a``, ``b`` of the joints with one
+        matrix ``A`` a person; its rows add up to the weights of the centre. With differences over time for
+        derivatives the second is the change of ``sum m (y(t + h) x(t) - x(t + h) y(t))`` over ``h^2``.
+
+        Args:
+            joints: Positions by name, ``[R, F, 3]``.
+            step: Of the time, ``[R]``.
+        """
+        shape = np.broadcast_shapes(*(np.shape(joints[name]) for name in JOINTS))
+        place = np.empty((3, shape[0], len(JOINTS), shape[1]))
+        for i, name in enumerate(JOINTS):
+            place[:, :, i] = joints[name].transpose(2, 0, 1)
+        heavy = self.matrix @ place
+        spin = place[1, ..., 1:] * heavy[::2, ..., :-1]
+        spin -= place[::2, ..., 1:] * heavy[1, ..., :-1]
+        turn = np.diff(spin.sum(2)) / step[:, None] ** 2
+        return heavy.sum(2) / self.total, np.pad(turn, ((0, 0), (0, 0), (1, 1)), mode="edge")
 
     def moved(self, joints: Mapping[str, Array]) -> tuple[Array, Array]:
         """Places ``[3, R, F, 30]`` and masses ``[R, 1, 30]``."""
@@ -80,11 +108,9 @@ def grid(duration: Array, count: int) -> Array:
 
 
 def second(values: Array, step: Array) -> Array:
-    """Second derivative by differences along axis 2 of ``[K, R, F, ...]``; the ends repeat their neighbours'."""
-    out = np.empty_like(values)
-    out[:, :, 1:-1] = values[:, :, 2:] - 2.0 * values[:, :, 1:-1] + values[:, :, :-2]
-    out[:, :, 0], out[:, :, -1] = out[:, :, 1], out[:, :, -2]
-    return out / step.reshape(1, -1, 1, *(1,) * (values.ndim - 3)) ** 2
+    """Second derivative by differences along the last axis of ``[K, R, F]``; the ends repeat their neighbours'."""
+    out = np.diff(values, 2) / step[:, None] ** 2
+    return np.pad(out, ((0, 0), (0, 0), (1, 1)), mode="edge")
 
 
 def correction(
@@ -117,11 +143,9 @@ def correction(
         Sideways, upwards and forwards, ``[3, R, F]``.
     """
     step = time[:, 1] - time[:, 0]
-    place, mass = points.moved(joints)
-    push = second(place, step)
-    whole = points.total
-    load = (mass * (push[1] + G)).sum(-1) / (whole * G)
-    height = (mass * place[1]).sum(-1) / whole
+    centre, turn = points.sums(joints, step)
+    push = second(centre, step)
+    load, height = push[1] / G + 1.0, centre[1]
     flying = 1.0 - np.minimum(active.sum(-1), 1.0)
     weight = active / np.maximum(active.sum(-1, keepdims=True), 1e-9)
     firm, swing = (1.0 - flying) * np.maximum(load, 0.0), height / G
@@ -129,11 +153,10 @@ def correction(
     for axis, slack in ((0, play[0]), (2, play[1])):
         aim = (weight * supports[..., axis]).sum(-1)
         apart = (weight * (supports[..., axis] - aim[..., None]) ** 2).sum(-1)
-        need = (mass * ((push[1] + G) * place[axis] - push[axis] * place[1])).sum(-1) / (whole * G)
+        need = turn[axis // 2] / (points.total * G) + centre[axis]
         error = aim - need / np.maximum(load, LEAST_LOAD)
         error = error**3 / (error**2 + slack**2 + 0.25 * apart)
-        drift = (mass * push[axis]).sum(-1) / whole
-        right[axis] = firm * error + flying * swing * drift
+        right[axis] = firm * error + flying * swing * push[axis]
         diagonal.append(firm)
         curve.append(swing)
     right[1] = flying * swing * G * load

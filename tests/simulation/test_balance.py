@@ -154,3 +154,16 @@ def test_a_standing_body_beside_its_feet_is_moved_over_them():
     time = np.linspace(0.0, 8.0, 400)[None]
     d = correction(points, joints, feet, np.ones((1, 400, 1)), (1e-6, 1e-6), time)
     np.testing.assert_allclose(d[:, 0, 200], [0.05, 0.0, -0.08], atol=1e-5)
+
+
+def test_the_matrix_of_a_body_sums_over_its_points():
+    m, _, _ = case("walking")
+    step = np.full(len(m.lengths), 1.0 / m.fps)
+    points = Points(m.body)
+    place, mass = points.moved(m.joints)
+    centre, turn = points.sums(m.joints, step)
+    np.testing.assert_allclose(centre, (mass * place).sum(-1) / m.body.mass, atol=1e-12)
+    push = np.diff(place, 2, axis=2) * m.fps**2
+    for i, axis in enumerate((0, 2)):
+        wanted = (mass * (push[1] * place[axis, :, 1:-1] - push[axis] * place[1, :, 1:-1])).sum(-1)
+        np.testing.assert_allclose(turn[i, :, 1:-1], wanted, atol=1e-6)
