@@ -53,8 +53,8 @@ class Points:
             ends = [JOINTS.index(ORIGIN[name]), JOINTS.index(_ENDS[name])]
             for share in (self.near[:, i], self.far[:, i]):
                 split = np.stack([1.0 - share, share], axis=-1)
-                rows, columns = np.ix_(ends, ends)
-                self.matrix[:, rows, columns] += self.mass[:, i, None, None] * split[:, :, None] * split[:, None]
+                at, to = np.ix_(ends, ends)
+                self.matrix[:, at, to] += self.mass[:, i, None, None] * split[:, :, None] * split[:, None]
 
     def sums(self, joints: Mapping[str, Array], step: Array) -> tuple[Array, Array]:
         """Centre of mass ``[3, R, F]`` and, sideways and forwards, ``sum m (y'' x - x'' y)``, ``[2, R, F]``.

@@ -158,15 +158,16 @@ def quintic(
     speeds, pushes = velocities or zeros, accelerations or zeros
     if not len(knots) == len(values) == len(speeds) == len(pushes):
         raise ValueError(f"{len(knots)} knots need as many values, got {len(values)}, {len(speeds)}, {len(pushes)}")
+    levels = [np.asarray(value, np.float64) for value in values]
     # Before its start a piece adds nothing, after its end its whole rise: no need to choose between pieces.
-    out = values[0] + np.zeros(time.shape)
+    out: Array = levels[0] + np.zeros(time.shape)
     for i in range(len(knots) - 1):
         start, end = np.asarray(knots[i], np.float64), np.asarray(knots[i + 1], np.float64)
         h = end - start
-        if np.any(h <= 0):
+        if (h <= 0).any():
             raise ValueError(f"knots must increase, got a step of {np.min(h):.4g} after knot {i}")
-        gap = np.asarray(values[i + 1], np.float64) - values[i]
-        if still and not np.any(gap):
+        gap = levels[i + 1] - levels[i]
+        if still and not gap.any():
             continue
         s = np.minimum(np.maximum((time - start) / h, 0.0), 1.0)
         if still:
