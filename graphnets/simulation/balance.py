@@ -27,6 +27,7 @@ _ENDS = {"pelvis": "spine", "thorax": "neck", "head": "head"} | {
     for name, end in zip(LIMBS, ("elbow", "wrist", "hand", "knee", "ankle", "foot"), strict=True)
     for side in SIDES
 }
+_ALONG = {"knee": 0.5, "ankle": 0.0, "foot": 0.0}
 
 
 class Points:
@@ -56,16 +57,25 @@ class Points:
                 at, to = np.ix_(ends, ends)
                 self.matrix[:, at, to] += self.mass[:, i, None, None] * split[:, :, None] * split[:, None]
 
-    def sums(self, joints: Mapping[str, Array], step: Array) -> tuple[Array, Array]:
-        """Centre of mass ``[3, R, F]`` and, sideways and forwards, ``sum m (y'' x - x'' y)``, ``[2, R, F]``.
+        # What goes with the pelvis, whatever the exercise: all of the body but the feet, knees half the way.
+        along = np.array([_ALONG.get(name.partition("_")[2], 1.0) for name in JOINTS])
+        self.along = self.matrix @ along
+        self.whole = self.along @ along
+        self.share = self.along.sum(-1, keepdims=True) / self.total
+
+    def sums(self, joints: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+        """What balance takes of a motion, sums over the points.
 
         The points lie between joints, so ``sum m a b = a^T A b`` for coordinates ``a``, ``b`` of the joints with one
-        matrix ``A`` a person; its rows add up to the weights of the centre. With differences over time for
-        derivatives the second is the change of ``sum m (y(t + h) x(t) - x(t + h) y(t))`` over ``h^2``.
+        matrix ``A`` a person; its rows add up to the weights of the centre.
 
         Args:
             joints: Positions by name, ``[R, F, 3]``.
-            step: Of the time, ``[R]``.
+
+        Returns:
+            Centre of mass ``[3, R, F]``; sideways and forwards ``sum m (y(t + h) x(t) - x(t + h) y(t))``,
+            ``[2, R, F - 1]``, whose change over ``h^2`` is ``sum m (y'' x - x'' y)``; and ``sum m w a``,
+            ``[3, R, F]``, ``w`` being how much of a shift of the pelvis a point goes along.
         """
         shape = np.broadcast_shapes(*(np.shape(joints[name]) for name in JOINTS))
         place = np.empty((3, shape[0], len(JOINTS), shape[1]))
@@ -74,8 +84,7 @@ class Points:
         heavy = self.matrix @ place
         spin = place[1, ..., 1:] * heavy[::2, ..., :-1]
         spin -= place[::2, ..., 1:] * heavy[1, ..., :-1]
-        turn = np.diff(spin.sum(2)) / step[:, None] ** 2
-        return heavy.sum(2) / self.total, np.pad(turn, ((0, 0), (0, 0), (1, 1)), mode="edge")
+        return heavy.sum(2) / self.total, spin.sum(2), (self.along[:, None] @ place)[:, :, 0]
 
     def moved(self, joints: Mapping[str, Array]) -> tuple[Array, Array]:
         """Places ``[3, R, F, 30]`` and masses ``[R, 1, 30]``."""
@@ -114,7 +123,13 @@ def second(values: Array, step: Array) -> Array:
 
 
 def correction(
-    points: Points, joints: Mapping[str, Array], supports: Array, active: Array, play: tuple[float, float], time: Array
+    points: Points,
+    joints: Mapping[str, Array],
+    supports: Array,
+    active: Array,
+    play: tuple[float, float],
+    time: Array,
+    steps: int = 1,
 ) -> Array:
     """By how much to move the pelvis, so that the centre of pressure lies where the contacts are.
 
@@ -138,31 +153,42 @@ def correction(
         active: Their activations, ``[R, F, K]``.
         play: Sideways and forwards, metres.
         time: Evenly spaced, ``[R, F]``.
+        steps: How often that is done; after the first with the motion as it would be if the whole body but the feet
+            were shifted by what was found so far, knees by half of it: all sums then follow without moving it anew.
 
     Returns:
         Sideways, upwards and forwards, ``[3, R, F]``.
     """
     step = time[:, 1] - time[:, 0]
-    centre, turn = points.sums(joints, step)
-    push = second(centre, step)
-    load, height = push[1] / G + 1.0, centre[1]
+    start, spin, pull = points.sums(joints)
     flying = 1.0 - np.minimum(active.sum(-1), 1.0)
-    weight = active / np.maximum(active.sum(-1, keepdims=True), 1e-9)
-    firm, swing = (1.0 - flying) * np.maximum(load, 0.0), height / G
-    right, diagonal, curve = np.zeros((3, *time.shape)), [], []
-    for axis, slack in ((0, play[0]), (2, play[1])):
-        aim = (weight * supports[..., axis]).sum(-1)
-        apart = (weight * (supports[..., axis] - aim[..., None]) ** 2).sum(-1)
-        need = turn[axis // 2] / (points.total * G) + centre[axis]
-        error = aim - need / np.maximum(load, LEAST_LOAD)
-        error = error**3 / (error**2 + slack**2 + 0.25 * apart)
-        right[axis] = firm * error + flying * swing * push[axis]
-        diagonal.append(firm)
-        curve.append(swing)
-    right[1] = flying * swing * G * load
-    diagonal.insert(1, 1.0 - flying)
-    curve.insert(1, (1.0 - flying) * SETTLE**2 + flying * swing)
-    return _solve(np.stack(diagonal), np.stack(curve), right, step)
+    weight = (active / np.maximum(active.sum(-1, keepdims=True), 1e-9))[..., None]
+    aim = (weight * supports).sum(-2)
+    apart = 0.25 * (weight * (supports - aim[..., None, :]) ** 2).sum(-2)
+    shift = np.zeros((3, *time.shape))
+    for _ in range(steps):
+        centre = start + points.share * shift
+        push = second(centre, step)
+        load, swing = push[1] / G + 1.0, centre[1] / G
+        firm = (1.0 - flying) * np.maximum(load, 0.0)
+        turn = spin + _turn(pull[1], shift[::2]) + _turn(shift[1], pull[::2] + points.whole[:, None] * shift[::2])
+        turn = np.pad(np.diff(turn) / step[:, None] ** 2, ((0, 0), (0, 0), (1, 1)), mode="edge")
+        right = flying * swing * push
+        right[1] = flying * swing * G * load
+        for axis, slack in ((0, play[0]), (2, play[1])):
+            need = turn[axis // 2] / (points.total * G) + centre[axis]
+            error = aim[..., axis] - need / np.maximum(load, LEAST_LOAD)
+            right[axis] += firm * error**3 / (error**2 + slack**2 + apart[..., axis])
+        diagonal = np.stack([firm, 1.0 - flying, firm])
+        curve = np.stack([swing, (1.0 - flying) * SETTLE**2 + flying * swing, swing])
+        shift += _solve(diagonal, curve, right, step)
+    return shift
+
+
+def _turn(up: Array, aside: Array) -> Array:
+    """``up(t + h) aside(t) - aside(t + h) up(t)``, ``[2, R, F - 1]``."""
+    out: Array = up[..., 1:] * aside[..., :-1] - aside[..., 1:] * up[..., :-1]
+    return out
 
 
 def _solve(diagonal: Array, curve: Array, right: Array, step: Array) -> Array:

@@ -118,6 +118,7 @@ class Exercise(ABC):
         balanced: Whether the pelvis is moved so that the centre of pressure stays under the feet.
         instants: At which that is found.
         rounds: Of finding it: the body is not quite the cart on a table.
+        steps: Of each round, in which the body is taken as shifted instead of moved anew: far cheaper, nearly as good.
         play: Errors of the centre of pressure, sideways and forwards in metres, that are let pass to a half.
         ahead: Of the middle of a flat foot, metres: where the centre of pressure should be.
         ease: Seconds to both sides over which the height of the pelvis is smoothed; it may have corners if not 0.
@@ -133,6 +134,7 @@ class Exercise(ABC):
     balanced: ClassVar[bool] = False
     instants: ClassVar[int] = 256
     rounds: ClassVar[int] = 2
+    steps: ClassVar[int] = 1
     play: ClassVar[tuple[float, float]] = (0.02, 0.06)
     ease: ClassVar[float] = 0.0
     ahead: ClassVar[float] = 0.0
@@ -259,9 +261,8 @@ class Exercise(ABC):
                 joints = self._moved(body, controls, time, noise, shift)
                 feet = [foot_point(joints[f"{side}_ankle"], joints[f"{side}_foot"], body) for side in ("left", "right")]
                 supports = np.stack([np.broadcast_to(p, (*time.shape, 3)) for p in feet], axis=-2)
-                shift[:3] += correction(
-                    points, joints, supports + vector(0.0, 0.0, self.ahead), weights, self.play, time
-                )
+                supports = supports + vector(0.0, 0.0, self.ahead)
+                shift[:3] += correction(points, joints, supports, weights, self.play, time, self.steps)
         return shift
 
     @abstractmethod
