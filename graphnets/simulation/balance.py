@@ -49,14 +49,11 @@ class Points:
         self.mass = 0.5 * masses.mass[:, rows]
         self.near, self.far = (level - spread) / lengths, (level + spread) / lengths
         self.total = body.mass
-        self.matrix = np.zeros((len(lengths), len(JOINTS), len(JOINTS)))
-        for i, name in enumerate(SEGMENTS):
-            ends = [JOINTS.index(ORIGIN[name]), JOINTS.index(_ENDS[name])]
-            for share in (self.near[:, i], self.far[:, i]):
-                split = np.stack([1.0 - share, share], axis=-1)
-                at, to = np.ix_(ends, ends)
-                self.matrix[:, at, to] += self.mass[:, i, None, None] * split[:, :, None] * split[:, None]
-
+        starts, ends = ([JOINTS.index(of[name]) for name in SEGMENTS] for of in (ORIGIN, _ENDS))
+        mix = np.zeros((2, len(lengths), len(SEGMENTS), len(JOINTS)))
+        for row, share in zip(mix, (self.near, self.far), strict=True):
+            row[:, rows, starts], row[:, rows, ends] = 1.0 - share, share
+        self.matrix = (mix.swapaxes(-1, -2) @ (self.mass[..., None] * mix)).sum(0)
         # What goes with the pelvis, whatever the exercise: all of the body but the feet, knees half the way.
         along = np.array([_ALONG.get(name.partition("_")[2], 1.0) for name in JOINTS])
         self.along = self.matrix @ along
@@ -178,7 +175,7 @@ def correction(
         for axis, slack in ((0, play[0]), (2, play[1])):
             need = turn[axis // 2] / (points.total * G) + centre[axis]
             error = aim[..., axis] - need / np.maximum(load, LEAST_LOAD)
-            right[axis] += firm * error**3 / (error**2 + slack**2 + apart[..., axis])
+            right[axis] += firm * error * error**2 / (error**2 + slack**2 + apart[..., axis])
         diagonal = np.stack([firm, 1.0 - flying, firm])
         curve = np.stack([swing, (1.0 - flying) * SETTLE**2 + flying * swing, swing])
         shift += _solve(diagonal, curve, right, step)

@@ -175,7 +175,7 @@ def _feet(ahead: Array, hinge: Array, sole: Array) -> tuple[Array, Array]:
     level[..., 0], level[..., 1], level[..., 2] = ahead[..., 2], 0.0, -ahead[..., 0]
     level *= (np.where(dot(level, shank) < 0.0, -1.0, 1.0) / np.maximum(norm(level), 1e-9))[..., None]
     steep = np.minimum(np.maximum((np.abs(ahead[..., 1]) - 0.5) / 0.45, 0.0), 1.0)
-    steep = (steep**3 * (10.0 - 15.0 * steep + 6.0 * steep**2))[..., None]
+    steep = (steep * steep**2 * (10.0 - 15.0 * steep + 6.0 * steep**2))[..., None]
     x = perpendicular((1.0 - steep) * level + steep * shank, ahead)
     cosine, sine = (f(sole).reshape(-1, 1, 1, 1) for f in (np.cos, np.sin))
     return x, cosine * cross(ahead, x) - sine * ahead

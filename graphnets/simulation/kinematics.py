@@ -187,12 +187,19 @@ def wander(time: Array, waves: Array) -> Array:
     """Smooth noise of mean zero and unit variance: a sum of slow sines.
 
     Args:
-        time: Seconds, ``[R, F]``.
+        time: Seconds, evenly spaced, ``[R, F]``.
         waves: ``[R, channels, sines, 2]``: frequency in Hz and phase in radians.
 
     Returns:
         ``[channels, R, F]``.
     """
-    frequency, phase = waves[..., 0], waves[..., 1]
-    angle = 2.0 * np.pi * frequency[..., None] * time[:, None, None, :] + phase[..., None]
-    return np.moveaxis(np.sin(angle).sum(axis=2), 1, 0) * np.sqrt(2.0 / waves.shape[2])
+    frequency, phase = 2.0 * np.pi * waves[..., 0, None], waves[..., 1, None]
+    frames = time.shape[1]
+    block = int(np.ceil(np.sqrt(frames)))
+    step = (time[:, -1] - time[:, 0])[:, None, None, None] / max(frames - 1, 1)
+    # sin(a + b) = sin a cos b + cos a sin b, a at the first frame of every block and b within: few sines to compute.
+    a = frequency * (time[:, :1, None, None] + step * block * np.arange(block)) + phase
+    b = frequency * step * np.arange(block)
+    left, right = np.concatenate([np.sin(a), np.cos(a)], axis=2), np.concatenate([np.cos(b), np.sin(b)], axis=2)
+    total = (left.swapaxes(-1, -2) @ right).reshape(*waves.shape[:2], -1)[..., :frames]
+    return np.moveaxis(total, 1, 0) * np.sqrt(2.0 / waves.shape[2])
