@@ -10,7 +10,7 @@ from scipy.linalg import solve_banded
 from scipy.ndimage import convolve1d, minimum_filter1d
 
 from graphnets.simulation.body import LOWER_TRUNK, Body
-from graphnets.simulation.inverse import ORIGIN
+from graphnets.simulation.inverse import JOINTS, ORIGIN
 from graphnets.simulation.kinematics import Array
 from graphnets.simulation.segments import LIMBS, SEGMENTS, SIDES, inertia
 
@@ -27,6 +27,7 @@ _ENDS = {"pelvis": "spine", "thorax": "neck", "head": "head"} | {
     for name, end in zip(LIMBS, ("elbow", "wrist", "hand", "knee", "ankle", "foot"), strict=True)
     for side in SIDES
 }
+_ALONG = {"knee": 0.5, "ankle": 0.0, "foot": 0.0}
 
 
 class Points:
@@ -48,6 +49,39 @@ class Points:
         self.mass = 0.5 * masses.mass[:, rows]
         self.near, self.far = (level - spread) / lengths, (level + spread) / lengths
         self.total = body.mass
+        starts, ends = ([JOINTS.index(of[name]) for name in SEGMENTS] for of in (ORIGIN, _ENDS))
+        mix = np.zeros((2, len(lengths), len(SEGMENTS), len(JOINTS)))
+        for row, share in zip(mix, (self.near, self.far), strict=True):
+            row[:, rows, starts], row[:, rows, ends] = 1.0 - share, share
+        self.matrix = (mix.swapaxes(-1, -2) @ (self.mass[..., None] * mix)).sum(0)
+        # What goes with the pelvis, whatever the exercise: all of the body but the feet, knees half the way.
+        along = np.array([_ALONG.get(name.partition("_")[2], 1.0) for name in JOINTS])
+        self.along = self.matrix @ along
+        self.whole = self.along @ along
+        self.share = self.along.sum(-1, keepdims=True) / self.total
+
+    def sums(self, joints: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+        """What balance takes of a motion, sums over the points.
+
+        The points lie between joints, so ``sum m a b = a^T A b`` for coordinates ``a``, ``b`` of the joints with one
+        matrix ``A`` a person; its rows add up to the weights of the centre.
+
+        Args:
+            joints: Positions by name, ``[R, F, 3]``.
+
+        Returns:
+            Centre of mass ``[3, R, F]``; sideways and forwards ``sum m (y(t + h) x(t) - x(t + h) y(t))``,
+            ``[2, R, F - 1]``, whose change over ``h^2`` is ``sum m (y'' x - x'' y)``; and ``sum m w a``,
+            ``[3, R, F]``, ``w`` being how much of a shift of the pelvis a point goes along.
+        """
+        shape = np.broadcast_shapes(*(np.shape(joints[name]) for name in JOINTS))
+        place = np.empty((3, shape[0], len(JOINTS), shape[1]))
+        for i, name in enumerate(JOINTS):
+            place[:, :, i] = joints[name].transpose(2, 0, 1)
+        heavy = self.matrix @ place
+        spin = place[1, ..., 1:] * heavy[::2, ..., :-1]
+        spin -= place[::2, ..., 1:] * heavy[1, ..., :-1]
+        return heavy.sum(2) / self.total, spin.sum(2), (self.along[:, None] @ place)[:, :, 0]
 
     def moved(self, joints: Mapping[str, Array]) -> tuple[Array, Array]:
         """Places ``[3, R, F, 30]`` and masses ``[R, 1, 30]``."""
@@ -80,15 +114,19 @@ def grid(duration: Array, count: int) -> Array:
 
 
 def second(values: Array, step: Array) -> Array:
-    """Second derivative by differences along axis 2 of ``[K, R, F, ...]``; the ends repeat their neighbours'."""
-    out = np.empty_like(values)
-    out[:, :, 1:-1] = values[:, :, 2:] - 2.0 * values[:, :, 1:-1] + values[:, :, :-2]
-    out[:, :, 0], out[:, :, -1] = out[:, :, 1], out[:, :, -2]
-    return out / step.reshape(1, -1, 1, *(1,) * (values.ndim - 3)) ** 2
+    """Second derivative by differences along the last axis of ``[K, R, F]``; the ends repeat their neighbours'."""
+    out = np.diff(values, 2) / step[:, None] ** 2
+    return np.pad(out, ((0, 0), (0, 0), (1, 1)), mode="edge")
 
 
 def correction(
-    points: Points, joints: Mapping[str, Array], supports: Array, active: Array, play: tuple[float, float], time: Array
+    points: Points,
+    joints: Mapping[str, Array],
+    supports: Array,
+    active: Array,
+    play: tuple[float, float],
+    time: Array,
+    steps: int = 1,
 ) -> Array:
     """By how much to move the pelvis, so that the centre of pressure lies where the contacts are.
 
@@ -112,34 +150,42 @@ def correction(
         active: Their activations, ``[R, F, K]``.
         play: Sideways and forwards, metres.
         time: Evenly spaced, ``[R, F]``.
+        steps: How often that is done; after the first with the motion as it would be if the whole body but the feet
+            were shifted by what was found so far, knees by half of it: all sums then follow without moving it anew.
 
     Returns:
         Sideways, upwards and forwards, ``[3, R, F]``.
     """
     step = time[:, 1] - time[:, 0]
-    place, mass = points.moved(joints)
-    push = second(place, step)
-    whole = points.total
-    load = (mass * (push[1] + G)).sum(-1) / (whole * G)
-    height = (mass * place[1]).sum(-1) / whole
+    start, spin, pull = points.sums(joints)
     flying = 1.0 - np.minimum(active.sum(-1), 1.0)
-    weight = active / np.maximum(active.sum(-1, keepdims=True), 1e-9)
-    firm, swing = (1.0 - flying) * np.maximum(load, 0.0), height / G
-    right, diagonal, curve = np.zeros((3, *time.shape)), [], []
-    for axis, slack in ((0, play[0]), (2, play[1])):
-        aim = (weight * supports[..., axis]).sum(-1)
-        apart = (weight * (supports[..., axis] - aim[..., None]) ** 2).sum(-1)
-        need = (mass * ((push[1] + G) * place[axis] - push[axis] * place[1])).sum(-1) / (whole * G)
-        error = aim - need / np.maximum(load, LEAST_LOAD)
-        error = error**3 / (error**2 + slack**2 + 0.25 * apart)
-        drift = (mass * push[axis]).sum(-1) / whole
-        right[axis] = firm * error + flying * swing * drift
-        diagonal.append(firm)
-        curve.append(swing)
-    right[1] = flying * swing * G * load
-    diagonal.insert(1, 1.0 - flying)
-    curve.insert(1, (1.0 - flying) * SETTLE**2 + flying * swing)
-    return _solve(np.stack(diagonal), np.stack(curve), right, step)
+    weight = (active / np.maximum(active.sum(-1, keepdims=True), 1e-9))[..., None]
+    aim = (weight * supports).sum(-2)
+    apart = 0.25 * (weight * (supports - aim[..., None, :]) ** 2).sum(-2)
+    shift = np.zeros((3, *time.shape))
+    for _ in range(steps):
+        centre = start + points.share * shift
+        push = second(centre, step)
+        load, swing = push[1] / G + 1.0, centre[1] / G
+        firm = (1.0 - flying) * np.maximum(load, 0.0)
+        turn = spin + _turn(pull[1], shift[::2]) + _turn(shift[1], pull[::2] + points.whole[:, None] * shift[::2])
+        turn = np.pad(np.diff(turn) / step[:, None] ** 2, ((0, 0), (0, 0), (1, 1)), mode="edge")
+        right = flying * swing * push
+        right[1] = flying * swing * G * load
+        for axis, slack in ((0, play[0]), (2, play[1])):
+            need = turn[axis // 2] / (points.total * G) + centre[axis]
+            error = aim[..., axis] - need / np.maximum(load, LEAST_LOAD)
+            right[axis] += firm * error * error**2 / (error**2 + slack**2 + apart[..., axis])
+        diagonal = np.stack([firm, 1.0 - flying, firm])
+        curve = np.stack([swing, (1.0 - flying) * SETTLE**2 + flying * swing, swing])
+        shift += _solve(diagonal, curve, right, step)
+    return shift
+
+
+def _turn(up: Array, aside: Array) -> Array:
+    """``up(t + h) aside(t) - aside(t + h) up(t)``, ``[2, R, F - 1]``."""
+    out: Array = up[..., 1:] * aside[..., :-1] - aside[..., 1:] * up[..., :-1]
+    return out
 
 
 def _solve(diagonal: Array, curve: Array, right: Array, step: Array) -> Array:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphnets.simulation.body import truncated
+from graphnets.simulation.clips import normal
 from graphnets.simulation.kinematics import Array, dot, norm, vector
 
+Float32 = NDArray[np.float32]
 WIDTH, HEIGHT = 1280, 720
 SLOW_SINES = 2
 BLUR = {"hand": 1.7, "foot": 1.5, "wrist": 1.2, "ankle": 1.2, "spine": 1.5}
@@ -79,8 +82,8 @@ class Views:
         scale = self.focal[lead] / depth
         if np.any(self.distortion):
             bent = np.broadcast_to(self.distortion, self.focal.shape)[lead]
-            scale = scale * (1.0 + bent * (right**2 + down**2) / depth**2)
-        return np.stack([WIDTH / 2 + scale * right, HEIGHT / 2 + scale * down], axis=-1), depth
+            scale *= 1.0 + bent * (right**2 + down**2) / depth**2
+        return np.moveaxis(np.stack([WIDTH / 2 + scale * right, HEIGHT / 2 + scale * down]), 0, -1), depth
 
 
 def aim(cameras: Sequence[Camera]) -> Views:
@@ -104,25 +107,46 @@ def draw_camera(subject: np.random.Generator, clip: np.random.Generator, target:
         clip: Source of what differs between clips.
         target: Height to aim at, metres.
     """
-    azimuth = subject.uniform(-0.5 * np.pi, 0.5 * np.pi) + np.radians(6.0) * float(truncated(clip, ()))
-    distance = subject.uniform(3.8, 5.0) + 0.1 * float(truncated(clip, ()))
-    height = subject.uniform(0.8, 1.7) + 0.03 * float(truncated(clip, ()))
+    return place_camera(usual_place(subject), clip, target)
+
+
+def usual_place(subject: np.random.Generator) -> tuple[float, float, float, float]:
+    """A subject's azimuth, distance, height and by how many metres the picture spans at the subject."""
+    return (
+        subject.uniform(-0.5 * np.pi, 0.5 * np.pi),
+        subject.uniform(3.8, 5.0),
+        subject.uniform(0.8, 1.7),
+        subject.uniform(2.6, 3.0),
+    )
+
+
+def place_camera(usual: tuple[float, float, float, float], clip: np.random.Generator, target: float) -> Camera:
+    """The camera of one clip, near its subject's usual place; see :func:`draw_camera`."""
+    off = np.array([np.radians(6.0), 0.1, 0.03, 0.03]) * truncated(clip, (4,))
+    azimuth, distance, height, aimed = (np.array([*usual[:3], target]) + off).tolist()
     # The picture spans about 2.7 m at the subject, whatever the distance.
-    focal = distance * HEIGHT / subject.uniform(2.6, 3.0)
-    aimed = target + 0.03 * float(truncated(clip, ()))
-    return Camera(float(azimuth), float(distance), float(height), aimed, float(focal))
+    return Camera(azimuth, distance, height, aimed, distance * HEIGHT / usual[3])
 
 
 @dataclass(frozen=True)
 class DetectorNoise:
-    """Draws for one clip of ``T`` frames: two coordinates white ``[T, V, 2]``, slow waves, and chances of a miss."""
+    """Draws for ``R`` clips of at most ``F`` frames.
 
-    white: Array
-    waves: Array
-    confidence: Array
-    chance: Array
-    frame_chance: Array
-    skill: float
+    Attributes:
+        white: Two coordinates, ``[2, R, F, V]``.
+        doubt: Of the confidence, ``[R, F, V]``.
+        chance: Of a miss, ``[R, F, V]``.
+        frame_chance: Of missing everything, ``[R, F]``.
+        waves: Frequencies in Hz and phases in radians of the slow errors, ``[2, sines, 2, R, V]``.
+        skill: Confidence of a well visible joint, ``[R]``.
+    """
+
+    white: Float32
+    doubt: Float32
+    chance: Float32
+    frame_chance: Float32
+    waves: Float32
+    skill: Float32
 
 
 @dataclass(frozen=True)
@@ -151,21 +175,32 @@ class Detector:
         """Which joints the trunk can hide, ``[V]``: not itself, nor the head."""
         return np.array([name not in ("pelvis", "spine", "neck", "head") for name in self.joints])
 
-    def draw(self, rng: np.random.Generator, frames: int) -> DetectorNoise:
-        """Draw the noise of a clip."""
-        v = len(self.joints)
-        bursts = -(-frames // BURST)
-        waves = rng.random((v, 2, SLOW_SINES, 2)) * np.array([1.5, 2.0 * np.pi]) + np.array([0.2, 0.0])
+    def draw(self, sources: Sequence[np.random.Generator], lengths: Sequence[int]) -> DetectorNoise:
+        """Draw the noise of clips of so many frames, each from its own source."""
+        people, frames, v, kinds = len(sources), max(lengths), len(self.joints), 4 * SLOW_SINES
+        noise = np.zeros((4, people, frames, v), np.float32)
+        misses = np.zeros((people, -(-frames // BURST), v + 1), np.float32)
+        fixed = np.empty((people, kinds * v + 1), np.float32)
+        for i, (rng, n) in enumerate(zip(sources, lengths, strict=True)):
+            bursts = -(-n // BURST)
+            draws = rng.random(fixed.shape[1] + 4 * n * v + bursts * (v + 1), np.float32)
+            fixed[i], rest = draws[: fixed.shape[1]], draws[fixed.shape[1] :]
+            noise[:, i, :n] = rest[: 4 * n * v].reshape(4, n, v)
+            misses[i, :bursts] = rest[4 * n * v :].reshape(bursts, v + 1)
+        doubt, _ = normal(noise[2], noise[3])
+        misses = np.repeat(misses, BURST, axis=1)[:, :frames]
+        waves = fixed[:, :-1].reshape(people, 2, SLOW_SINES, 2, v).transpose(1, 2, 3, 0, 4)
+        size, least = np.array([[1.5, 2.0 * np.pi], [0.2, 0.0]], np.float32)[..., None, None]
         return DetectorNoise(
-            white=rng.standard_normal((frames, v, 2)),
-            waves=waves,
-            confidence=rng.standard_normal((frames, v)),
-            chance=np.repeat(rng.random((bursts, v)), BURST, axis=0)[:frames],
-            frame_chance=np.repeat(rng.random(bursts), BURST)[:frames],
-            skill=float(rng.uniform(0.86, 0.96)),
+            white=np.stack(normal(noise[0], noise[1])),
+            doubt=doubt,
+            chance=misses[..., :v],
+            frame_chance=misses[..., v],
+            waves=waves * size + least,
+            skill=np.float32(0.86) + np.float32(0.1) * fixed[:, -1],
         )
 
-    def hidden(self, pixels: Array, depth: Array, focal: Array) -> Array:
+    def hidden(self, pixels: NDArray[Any], depth: NDArray[Any], focal: NDArray[Any]) -> NDArray[Any]:
         """How much of each joint the trunk hides, 0 to 1.
 
         The trunk is a capsule from pelvis to neck; a joint is hidden when it is seen within the capsule's outline and
@@ -193,36 +228,34 @@ class Detector:
         return within * behind * self.hideable
 
     def __call__(
-        self, pose: Array, views: Views, noise: Sequence[DetectorNoise], fps: float
-    ) -> tuple[Array, NDArray[np.bool_]]:
-        """Film and detect.
+        self, pose: Array, views: Views, noise: DetectorNoise, fps: float
+    ) -> tuple[Float32, NDArray[np.bool_]]:
+        """Film and detect. All but the projection is in single precision, which is enough for noise.
 
         Args:
             pose: ``[R, F, V, 3]`` in metres.
             views: ``R`` cameras.
-            noise: One a clip; a clip shorter than ``F`` frames is cut there.
+            noise: Of the ``R`` clips.
             fps: Frames a second.
 
         Returns:
             Pixels and confidence ``[R, F, V, 3]``, zero where missed, and what was found ``[R, F, V]``.
         """
-        pixels, depth = views.project(pose)
-        hidden = self.hidden(pixels, depth, views.focal)
-        frames = pose.shape[1]
-        white, doubt, chance, frame_chance = (
-            np.stack([_fill(getattr(n, name), frames) for n in noise])
-            for name in ("white", "confidence", "chance", "frame_chance")
-        )
-        slow = _slow(np.stack([n.waves for n in noise]), np.arange(frames) / fps)
-        error = self.noise * self.blur[:, None] * (0.6 * white + 0.8 * slow) * (1.0 + 3.0 * hidden[..., None])
-        found = pixels + error * (views.focal[:, None, None] / depth)[..., None]
-        skill = np.array([n.skill for n in noise])[:, None, None]
-        size = np.sqrt(_inner(error, error)) / (4.0 * self.noise)
-        confidence = np.clip(skill - 0.55 * hidden - 0.12 * np.tanh(size) + 0.03 * doubt, 0.02, 1.0)
-        inside = (found[..., 0] >= 0) & (found[..., 0] < WIDTH) & (found[..., 1] >= 0) & (found[..., 1] < HEIGHT)
-        mask = inside & (chance >= self.miss * (1.0 - confidence) ** 3) & (frame_chance >= 0.003)[..., None]
-        out = np.concatenate([found, confidence[..., None]], axis=-1)
-        return np.where(mask[..., None], out, 0.0), mask
+        pixels, depth = (x.astype(np.float32) for x in views.project(pose))
+        focal, blur = views.focal.astype(np.float32), self.noise * self.blur.astype(np.float32)
+        hidden = self.hidden(pixels, depth, focal)
+        error = 0.8 * _slow(noise.waves, np.arange(pose.shape[1], dtype=np.float32) / np.float32(fps))
+        error += 0.6 * noise.white
+        error *= blur * (1.0 + 3.0 * hidden)
+        found = np.empty((3, *depth.shape), np.float32)
+        found[:2] = error * (focal[:, None, None] / depth) + np.moveaxis(pixels, -1, 0)
+        size = np.sqrt(error[0] ** 2 + error[1] ** 2) / (4.0 * self.noise)
+        sure = noise.skill[:, None, None] - 0.55 * hidden - 0.12 * np.tanh(size) + 0.03 * noise.doubt
+        found[2] = np.minimum(np.maximum(sure, 0.02), 1.0)
+        mask = (found[0] >= 0) & (found[0] < WIDTH) & (found[1] >= 0) & (found[1] < HEIGHT)
+        mask &= noise.chance >= self.miss * (1.0 - found[2]) ** 3
+        mask &= (noise.frame_chance >= 0.003)[..., None]
+        return np.moveaxis(np.where(mask, found, np.float32(0.0)), 0, -1), mask
 
 
 def _step(x: Array) -> Array:
@@ -230,20 +263,15 @@ def _step(x: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(2.0 * x))
 
 
-def _fill(x: Array, frames: int) -> Array:
-    """Repeat the last frame up to ``frames``."""
-    return x[np.minimum(np.arange(frames), len(x) - 1)]
-
-
-def _slow(waves: Array, time: Array) -> Array:
-    """Slow errors of unit variance, ``[R, F, V, 2]``, from waves ``[R, V, 2, sines, 2]``."""
-    total: Array = np.zeros((len(waves), len(time), *waves.shape[1:3]))
-    for sine in range(waves.shape[3]):
-        frequency, phase = 2.0 * np.pi * waves[:, None, ..., sine, 0], waves[:, None, ..., sine, 1]
-        angle = frequency * time[:, None, None]
-        angle += phase
-        total += np.sin(angle, out=angle)
-    return total * np.sqrt(2.0 / waves.shape[3])
+def _slow(waves: Float32, time: Float32) -> Float32:
+    """Slow errors of unit variance, ``[2, R, F, V]``, from waves ``[2, sines, 2, R, V]``."""
+    total = np.zeros((2, waves.shape[3], len(time), waves.shape[4]), np.float32)
+    for out, sines in zip(total, waves, strict=True):
+        for frequency, phase in sines:
+            angle = np.float32(2.0 * np.pi) * frequency[:, None] * time[:, None]
+            angle += phase[:, None]
+            out += np.sin(angle, out=angle)
+    return total * np.float32(np.sqrt(2.0 / waves.shape[1]))
 
 
 def _inner(a: Array, b: Array) -> Array:

@@ -170,7 +170,11 @@ def _interpolate(knots: Array, lengths: NDArray[np.int64], rate: float, times: A
     for i, n in enumerate(lengths):
         inside = int(np.searchsorted(times, (n - 1) / rate + 1e-9))
         basis = spline(int(n), rate, times[:inside], degree)
-        np.matmul(knots[:, i, :n], basis.swapaxes(1, 2), out=out[:, :, i, :inside])
+        # A spline goes through its knots: where just these are asked for, a third of the work is done.
+        known = int(inside == n and np.abs(times[:n] * rate - np.arange(n)).max() < 1e-9)
+        if known:
+            out[0, :, i, :n] = knots[:, i, :n]
+        np.matmul(knots[:, i, :n], basis[known:].swapaxes(1, 2), out=out[known:, :, i, :inside])
         out[0, :, i, inside:] = knots[:, i, n - 1, None]
     return out
 

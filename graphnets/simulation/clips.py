@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphnets.simulation.exercises import EXERCISES
 
@@ -104,4 +105,25 @@ def source(seed: int, *key: str | int) -> np.random.Generator:
         key: What is drawn, for whom; text enters by its CRC-32, which no new name can shift.
     """
     words = [zlib.crc32(k.encode()) if isinstance(k, str) else k for k in key]
-    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+    entropy = [seed, *words]
+    # An array of words is what NumPy makes of the list, three times slower.
+    whole = np.array(entropy, np.uint32) if max(entropy) < 2**32 else entropy
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(whole)))
+
+
+def normal(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Standard normal numbers in single precision, for noise: four times faster than NumPy's.
+
+    Box and Muller, "A note on the generation of random normal deviates", Ann. Math. Stat. 29(2), 1958:
+    ``sqrt(-2 ln(1 - u)) (cos, sin)(2 pi v)``. With 24 bits none is beyond 5.8.
+
+    Args:
+        first: Uniform ``u``, 0 to below 1, any shape.
+        second: ``v``, of the same shape.
+
+    Returns:
+        Two independent ones, of that shape.
+    """
+    radius = np.sqrt(np.float32(-2.0) * np.log(np.float32(1.0) - first))
+    angle = np.float32(2.0 * np.pi) * second
+    return radius * np.cos(angle), radius * np.sin(angle)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graphnets.simulation.chain import Kinematics, apply, apply_back
+from graphnets.simulation.clips import normal
 from graphnets.simulation.dynamics import GRAVITY
 from graphnets.simulation.kinematics import Array
 from graphnets.simulation.quaternion import cross, vectors
@@ -130,11 +131,17 @@ def measure(
     size = np.array([s.errors for s in sensors])  # [K, 4]
     shape = true.accelerometer.shape[1:]
     bias = np.stack([rng.standard_normal((2, *shape[1:])) for rng in sources], axis=1) * size.T[2:, None, :, None]
-    noise = np.stack([rng.standard_normal((2, *shape)) for rng in sources], axis=1)
-    noise *= np.sqrt(sensors[0].rate) * size.T[:2, None, None, :, None]
+    # Later samples follow earlier ones in each source, so that none depends on how long others are.
+    chance = np.empty((2, shape[2], shape[1], len(sources), shape[0]), np.float32)
+    for i, rng in enumerate(sources):
+        draws = rng.random((shape[0], 2, shape[1], 3), np.float32)
+        chance[:, :, :, i] = draws.transpose(1, 3, 2, 0)
+    density = np.sqrt(sensors[0].rate) * size.T[:2, :, None]
     limit = np.array([(s.accelerometer_range, s.gyroscope_range) for s in sensors]).T[..., None]
-    read = [
-        np.clip(value + bias[i][:, None] + noise[i], -limit[i], limit[i])
-        for i, value in enumerate((true.accelerometer, true.gyroscope))
-    ]
+    read = []
+    for i, (value, noise) in enumerate(zip((true.accelerometer, true.gyroscope), normal(*chance), strict=True)):
+        out = density[i] * noise.transpose(2, 3, 1, 0)
+        out += value
+        out += bias[i][:, None]
+        read.append(np.minimum(np.maximum(out, -limit[i], out=out), limit[i], out=out))
     return Readings(true.time, read[0], read[1], true.sensors)

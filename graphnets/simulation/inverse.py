@@ -13,14 +13,14 @@ clavicles and hands are swung the shortest way from thorax and forearm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from graphnets.simulation.kinematics import Array, dot, norm, perpendicular
-from graphnets.simulation.quaternion import continuous, cross, from_axes, product, swing, turned
+from graphnets.simulation.quaternion import continuous, cross, from_axes, product, swing, turned, vectors
 from graphnets.simulation.segments import LINKS, SIDES
 
 PARENT: dict[str, str] = {"thorax": "pelvis", "head": "thorax"} | {
@@ -94,70 +94,91 @@ def invert(
     """
     if missing := [name for name in JOINTS if name not in joints]:
         raise ValueError(f"joints lack {', '.join(missing)}; needed are {', '.join(JOINTS)}")
-    shape = np.broadcast_shapes(*(np.shape(joints[name]) for name in JOINTS))
-    at = {name: np.broadcast_to(np.asarray(joints[name], np.float64), shape) for name in JOINTS}
-    links: dict[str, Array] = {}
-    x = _unit(at["left_hip"] - at["right_hip"])
-    y = perpendicular(at["spine"] - at["pelvis"], x)
-    links["pelvis"] = from_axes(x, y, cross(x, y))
-    across = x
-    y = _unit(at["neck"] - at["spine"])
-    x = perpendicular(at["left_shoulder"] - at["right_shoulder"], y)
-    links["thorax"] = from_axes(x, y, cross(x, y))
-    up = _unit(at["head"] - at["neck"])
-    links["head"] = product(swing(y, up), links["thorax"])
-    thorax = (x, y, links["thorax"])
-    for side in SIDES:
-        links |= _arm(at, side, thorax, straight, window)
-        links |= _leg(at, side, across, np.asarray(sole, np.float64), straight, window)
-    quaternion = continuous(np.stack([links[name] for name in LINKS], axis=-2))
-    offset, tip = np.zeros((2, shape[0], len(LINKS), 3))
-    for i, name in enumerate(LINKS):
-        if name in PARENT:
-            parent = PARENT[name]
-            offset[:, i] = _local(at[ORIGIN[name]] - at[ORIGIN[parent]], quaternion[:, :, LINKS.index(parent)])
-        if name in TIP:
-            tip[:, i] = _local(at[TIP[name]] - at[ORIGIN[name]], quaternion[:, :, i])
-    return Pose(quaternion, at["pelvis"], offset, tip)
-
-
-def _arm(
-    at: Mapping[str, Array], side: str, thorax: tuple[Array, Array, Array], straight: float, window: float
-) -> dict[str, Array]:
-    x, y, whole = thorax
-    shoulder, elbow, wrist, hand = (at[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist", "hand"))
-    girdle = _unit(shoulder - at["neck"])
+    at = _Joints(joints)
+    bones = _unit(at.between(*zip(*_BONES, strict=True)))
+    across, y, up = bones[:, :, 0:1], bones[:, :, 1:2], bones[:, :, 2:3]
+    girdle, arms, hands, legs, ahead = (bones[:, :, i:j] for i, j in ((3, 5), (5, 9), (9, 11), (11, 15), (15, 17)))
+    upright = perpendicular(at.between(["spine"], ["pelvis"]), across)
+    x = perpendicular(at.between(["left_shoulder"], ["right_shoulder"]), y)
+    # Hinges of elbows and knees, and what stands in for them where a limb is straight.
+    normal = np.concatenate([cross(arms[:, :, 2:], arms[:, :, :2]), cross(legs[:, :, :2], legs[:, :, 2:])], axis=2)
+    default = [turned(swing(y, arms[:, :, :2]), x), cross(legs[:, :, 2:], ahead) + 0.25 * across]
+    hinge = _hinge(normal, np.concatenate(default, axis=2), straight, window)
+    feet = _feet(ahead, hinge[:, :, 2:], np.asarray(sole, np.float64))
+    along = np.concatenate([arms, legs], axis=2)
+    aside = perpendicular(np.concatenate([hinge[:, :, i : i + 2] for i in (0, 0, 2, 2)], axis=2), along)
+    x_axes = np.concatenate([across, x, aside, feet[0]], axis=2)
+    y_axes = np.concatenate([upright, y, along, feet[1]], axis=2)
+    turns = from_axes(x_axes, y_axes, cross(x_axes, y_axes))
+    quaternion = vectors((*turns.shape[:2], len(LINKS), 4))
+    for start, row, count in ((0, 0, 2), (3, 2, 4), (9, 6, 6)):
+        quaternion[:, :, start : start + count] = turns[:, :, row : row + count]
+    # Head, hands and clavicles swing from thorax and forearms; where clavicles rest is a median, too.
+    whole = turns[:, :, 1:2]
     rest = _local(girdle, whole)
-    rest /= norm(rest)[:, None]
-    upper, lower = _unit(shoulder - elbow), _unit(elbow - wrist)  # both point to the trunk
-    hinge = _hinge(cross(lower, upper), turned(swing(y, upper), x), straight, window)
-    forearm = _along(lower, hinge)
-    return {
-        f"{side}_clavicle": product(swing(turned(whole, rest[:, None]), girdle), whole),
-        f"{side}_upper_arm": _along(upper, hinge),
-        f"{side}_forearm": forearm,
-        f"{side}_hand": product(swing(lower, _unit(wrist - hand)), forearm),
-    }
+    before = np.concatenate([y, arms[:, :, 2:], turned(whole, _unit(rest)[:, None])], axis=2)
+    bases = np.concatenate([whole, turns[:, :, 4:6], whole, whole], axis=2)
+    swung = product(swing(before, np.concatenate([up, hands, girdle], axis=2)), bases)
+    for start, row, count in ((2, 0, 1), (7, 1, 2), (15, 3, 2)):
+        quaternion[:, :, start : start + count] = swung[:, :, row : row + count]
+    quaternion = continuous(quaternion)
+    starts, ends, frames, rows = zip(*_FIXED, strict=True)
+    turns = quaternion.transpose(3, 2, 0, 1)[:, list(frames)].transpose(2, 3, 1, 0)
+    fixed, links = _local(at.between(ends, starts), turns), len(PARENT)
+    offset, tip = np.zeros((2, len(fixed), len(LINKS), 3))
+    offset[:, rows[:links]], tip[:, rows[links:]] = fixed[:, :links], fixed[:, links:]
+    return Pose(quaternion, at.between(["pelvis"])[:, :, 0], offset, tip)
 
 
-def _leg(
-    at: Mapping[str, Array], side: str, across: Array, sole: Array, straight: float, window: float
-) -> dict[str, Array]:
-    hip, knee, ankle, toe = (at[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot"))
-    upper, lower, ahead = _unit(hip - knee), _unit(knee - ankle), _unit(toe - ankle)
-    default = cross(lower, ahead) + 0.25 * across
-    hinge = _hinge(cross(upper, lower), default, straight, window)
+class _Joints:
+    """Positions of all joints in one array, of which any can be had as ``[R, F, K, 3]``, components outermost."""
+
+    def __init__(self, joints: Mapping[str, Array]) -> None:
+        shape = np.broadcast_shapes(*(np.shape(joints[name]) for name in JOINTS))
+        self.place = np.empty((3, len(JOINTS), *shape[:2]))
+        for i, name in enumerate(JOINTS):
+            self.place[:, i] = np.moveaxis(np.asarray(joints[name], np.float64), -1, 0)
+
+    def between(self, ends: Sequence[str], starts: Sequence[str] = ()) -> Array:
+        """Positions, or vectors from the joints named second to those named first."""
+        out = self.place[:, [JOINTS.index(name) for name in ends]]
+        if starts:
+            out -= self.place[:, [JOINTS.index(name) for name in starts]]
+        return out.transpose(2, 3, 1, 0)
+
+
+_BONES = [("left_hip", "right_hip"), ("neck", "spine"), ("head", "neck")] + [
+    (first.format(side), second.format(side))
+    for first, second in (
+        ("{}_shoulder", "neck"),
+        ("{}_shoulder", "{}_elbow"),
+        ("{}_elbow", "{}_wrist"),
+        ("{}_wrist", "{}_hand"),
+        ("{}_hip", "{}_knee"),
+        ("{}_knee", "{}_ankle"),
+        ("{}_foot", "{}_ankle"),
+    )
+    for side in SIDES
+]
+"""End and start of the directions that orientations follow from; limbs point to the trunk, feet ahead."""
+_FIXED = [(ORIGIN[p], ORIGIN[link], LINKS.index(p), LINKS.index(link)) for link, p in PARENT.items()] + [
+    (ORIGIN[link], end, LINKS.index(link), LINKS.index(link)) for link, end in TIP.items()
+]
+"""Start, end, frame and link of each vector that is fixed in a frame: offsets, then tips."""
+
+
+def _feet(ahead: Array, hinge: Array, sole: Array) -> tuple[Array, Array]:
+    """Axes of both feet, x and y, ``[R, F, 2, 3]``."""
     # Level in roll up to 30 degrees, the roll of the shank from 72; the sign keeps left left beyond the vertical.
     shank = perpendicular(hinge, ahead)
-    level = np.stack([ahead[..., 2], np.zeros(ahead.shape[:-1]), -ahead[..., 0]], axis=-1)
+    level = vectors(ahead.shape)
+    level[..., 0], level[..., 1], level[..., 2] = ahead[..., 2], 0.0, -ahead[..., 0]
     level *= (np.where(dot(level, shank) < 0.0, -1.0, 1.0) / np.maximum(norm(level), 1e-9))[..., None]
-    steep = np.clip((np.abs(ahead[..., 1]) - 0.5) / 0.45, 0.0, 1.0)
-    steep = (steep**3 * (10.0 - 15.0 * steep + 6.0 * steep**2))[..., None]
+    steep = np.minimum(np.maximum((np.abs(ahead[..., 1]) - 0.5) / 0.45, 0.0), 1.0)
+    steep = (steep * steep**2 * (10.0 - 15.0 * steep + 6.0 * steep**2))[..., None]
     x = perpendicular((1.0 - steep) * level + steep * shank, ahead)
-    rise = cross(ahead, x)
-    cosine, sine = (f(sole).reshape(-1, 1, 1) for f in (np.cos, np.sin))
-    foot = from_axes(x, cosine * rise - sine * ahead, sine * rise + cosine * ahead)
-    return {f"{side}_thigh": _along(upper, hinge), f"{side}_shank": _along(lower, hinge), f"{side}_foot": foot}
+    cosine, sine = (f(sole).reshape(-1, 1, 1, 1) for f in (np.cos, np.sin))
+    return x, cosine * cross(ahead, x) - sine * ahead
 
 
 def _hinge(normal: Array, default: Array, straight: float, window: float) -> Array:
@@ -168,13 +189,8 @@ def _hinge(normal: Array, default: Array, straight: float, window: float) -> Arr
     return weighted + np.sin(straight) ** 2 * default
 
 
-def _along(y: Array, hinge: Array) -> Array:
-    x = perpendicular(hinge, y)
-    return from_axes(x, y, cross(x, y))
-
-
 def _local(vector: Array, quaternion: Array) -> Array:
-    """Median over the frames of vectors in a link's frame, ``[R, 3]``."""
+    """Median over the frames of vectors in a link's frame, ``[R, K, 3]``."""
     back = quaternion * np.array([1.0, -1.0, -1.0, -1.0])
     middle: Array = np.median(turned(back, vector), axis=1)
     return middle

@@ -25,14 +25,18 @@ def rotation(lean: ArrayLike = 0.0, roll: ArrayLike = 0.0, twist: ArrayLike = 0.
     Returns:
         ``[..., 3, 3]``, the angles broadcast against each other.
     """
-    lean, roll, twist = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (lean, roll, twist)))
+    lean, roll, twist = (np.asarray(a, np.float64) for a in (lean, roll, twist))
     cx, sx, cy, sy, cz, sz = np.cos(lean), np.sin(lean), np.cos(twist), np.sin(twist), np.cos(roll), np.sin(roll)
     rows = (
         (cy * cz + sy * sx * sz, sy * sx * cz - cy * sz, sy * cx),
         (cx * sz, cx * cz, -sx),
         (cy * sx * sz - sy * cz, sy * sz + cy * sx * cz, cy * cx),
     )
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    out = np.empty((*np.broadcast(lean, roll, twist).shape, 3, 3))
+    for i, row in enumerate(rows):
+        for j, value in enumerate(row):
+            out[..., i, j] = value
+    return out
 
 
 def rotate(matrix: Array, vector: ArrayLike) -> Array:
@@ -43,7 +47,9 @@ def rotate(matrix: Array, vector: ArrayLike) -> Array:
 
 def vector(x: ArrayLike, y: ArrayLike, z: ArrayLike) -> Array:
     """Stack three coordinates, broadcast against each other, into vectors ``[..., 3]``."""
-    return np.stack(np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (x, y, z))), axis=-1)
+    out = np.empty((*np.broadcast(x, y, z).shape, 3))
+    out[..., 0], out[..., 1], out[..., 2] = x, y, z
+    return out
 
 
 def norm(v: Array) -> Array:
@@ -147,26 +153,33 @@ def quintic(
     Raises:
         ValueError: The knots do not increase, or the lists differ in length.
     """
+    still = velocities is None and accelerations is None
     zeros = [0.0] * len(knots)
     speeds, pushes = velocities or zeros, accelerations or zeros
     if not len(knots) == len(values) == len(speeds) == len(pushes):
         raise ValueError(f"{len(knots)} knots need as many values, got {len(values)}, {len(speeds)}, {len(pushes)}")
-    out = np.broadcast_to(np.asarray(values[0], np.float64), time.shape)
+    levels = [np.asarray(value, np.float64) for value in values]
+    # Before its start a piece adds nothing, after its end its whole rise: no need to choose between pieces.
+    out: Array = levels[0] + np.zeros(time.shape)
     for i in range(len(knots) - 1):
         start, end = np.asarray(knots[i], np.float64), np.asarray(knots[i + 1], np.float64)
         h = end - start
-        if np.any(h <= 0):
+        if (h <= 0).any():
             raise ValueError(f"knots must increase, got a step of {np.min(h):.4g} after knot {i}")
-        s = np.clip((time - start) / h, 0.0, 1.0)
-        p0, p1 = np.asarray(values[i], np.float64), np.asarray(values[i + 1], np.float64)
-        v0, v1 = np.asarray(speeds[i], np.float64) * h, np.asarray(speeds[i + 1], np.float64) * h
-        a0, a1 = np.asarray(pushes[i], np.float64) * h**2, np.asarray(pushes[i + 1], np.float64) * h**2
-        gap = p1 - p0
-        c3 = 10.0 * gap - 6.0 * v0 - 4.0 * v1 - 1.5 * a0 + 0.5 * a1
-        c4 = -15.0 * gap + 8.0 * v0 + 7.0 * v1 + 1.5 * a0 - a1
-        c5 = 6.0 * gap - 3.0 * (v0 + v1) - 0.5 * (a0 - a1)
-        piece = p0 + s * (v0 + s * (0.5 * a0 + s * (c3 + s * (c4 + s * c5))))
-        out = np.where(time >= start, piece, out)
+        gap = levels[i + 1] - levels[i]
+        if still and not gap.any():
+            continue
+        s = np.minimum(np.maximum((time - start) / h, 0.0), 1.0)
+        if still:
+            piece = gap * (s * s * s * (10.0 + s * (6.0 * s - 15.0)))
+        else:
+            v0, v1 = np.asarray(speeds[i], np.float64) * h, np.asarray(speeds[i + 1], np.float64) * h
+            a0, a1 = np.asarray(pushes[i], np.float64) * h**2, np.asarray(pushes[i + 1], np.float64) * h**2
+            c3 = 10.0 * gap - 6.0 * v0 - 4.0 * v1 - 1.5 * a0 + 0.5 * a1
+            c4 = -15.0 * gap + 8.0 * v0 + 7.0 * v1 + 1.5 * a0 - a1
+            c5 = 6.0 * gap - 3.0 * (v0 + v1) - 0.5 * (a0 - a1)
+            piece = s * (v0 + s * (0.5 * a0 + s * (c3 + s * (c4 + s * c5))))
+        out = out + piece
     return out
 
 
@@ -174,12 +187,19 @@ def wander(time: Array, waves: Array) -> Array:
     """Smooth noise of mean zero and unit variance: a sum of slow sines.
 
     Args:
-        time: Seconds, ``[R, F]``.
+        time: Seconds, evenly spaced, ``[R, F]``.
         waves: ``[R, channels, sines, 2]``: frequency in Hz and phase in radians.
 
     Returns:
         ``[channels, R, F]``.
     """
-    frequency, phase = waves[..., 0], waves[..., 1]
-    angle = 2.0 * np.pi * frequency[..., None] * time[:, None, None, :] + phase[..., None]
-    return np.moveaxis(np.sin(angle).sum(axis=2), 1, 0) * np.sqrt(2.0 / waves.shape[2])
+    frequency, phase = 2.0 * np.pi * waves[..., 0, None], waves[..., 1, None]
+    frames = time.shape[1]
+    block = int(np.ceil(np.sqrt(frames)))
+    step = (time[:, -1] - time[:, 0])[:, None, None, None] / max(frames - 1, 1)
+    # sin(a + b) = sin a cos b + cos a sin b, a at the first frame of every block and b within: few sines to compute.
+    a = frequency * (time[:, :1, None, None] + step * block * np.arange(block)) + phase
+    b = frequency * step * np.arange(block)
+    left, right = np.concatenate([np.sin(a), np.cos(a)], axis=2), np.concatenate([np.cos(b), np.sin(b)], axis=2)
+    total = (left.swapaxes(-1, -2) @ right).reshape(*waves.shape[:2], -1)[..., :frames]
+    return np.moveaxis(total, 1, 0) * np.sqrt(2.0 / waves.shape[2])

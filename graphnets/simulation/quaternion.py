@@ -15,9 +15,7 @@ def vectors(shape: tuple[int, ...]) -> Array:
     """Uninitialised ``[..., n]`` whose components are outermost in memory, then the axis before them (links)."""
     if len(shape) < 3:
         return np.empty(shape)
-    order = (-1, -2, *range(len(shape) - 2))
-    back = np.argsort([len(shape) + i if i < 0 else i for i in order])
-    return np.empty([shape[i] for i in order]).transpose(back)
+    return np.empty((shape[-1], shape[-2], *shape[:-2])).transpose(*range(2, len(shape)), 1, 0)
 
 
 def cross(a: Array, b: Array) -> Array:
@@ -51,8 +49,10 @@ def turned(q: Array, v: Array) -> Array:
 
 def swing(a: Array, b: Array) -> Array:
     """The shortest rotations that take the unit vectors ``a`` to ``b``, ``[..., 4]``; not defined if they oppose."""
-    q = np.concatenate([1.0 + dot(a, b)[..., None], cross(a, b)], axis=-1)
-    return q / np.sqrt(np.maximum((q**2).sum(-1, keepdims=True), 1e-24))
+    turn = cross(a, b)
+    q = vectors((*turn.shape[:-1], 4))
+    q[..., 0], q[..., 1:] = 1.0 + dot(a, b), turn
+    return q / np.sqrt(np.maximum(square_of(q), 1e-24))
 
 
 def from_axes(x: Array, y: Array, z: Array) -> Array:
@@ -61,13 +61,15 @@ def from_axes(x: Array, y: Array, z: Array) -> Array:
     Bar-Itzhack's symmetric matrix, of which the row with the largest diagonal entry is taken: no loss of digits at any
     angle.
     """
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (np.moveaxis(v, -1, 0) for v in (x, y, z))
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = ((v[..., 0], v[..., 1], v[..., 2]) for v in (x, y, z))
     a, b, c, d, e, f = yz - zy, zx - xz, xy - yx, xy + yx, zx + xz, yz + zy
-    square = np.stack([1.0 + xx + yy + zz, 1.0 + xx - yy - zz, 1.0 - xx + yy - zz, 1.0 - xx - yy + zz], axis=-1)
-    rows = [(square[..., 0], a, b, c), (a, square[..., 1], d, e), (b, d, square[..., 2], f), (c, e, f, square[..., 3])]
-    best = square.argmax(axis=-1)
-    out = np.stack([np.choose(best, [row[k] for row in rows]) for k in range(4)], axis=-1)
-    return out / np.sqrt((out**2).sum(-1, keepdims=True))
+    square = np.stack([1.0 + xx + yy + zz, 1.0 + xx - yy - zz, 1.0 - xx + yy - zz, 1.0 - xx - yy + zz])
+    rows = [(square[0], a, b, c), (a, square[1], d, e), (b, d, square[2], f), (c, e, f, square[3])]
+    best = square.argmax(axis=0)
+    out = vectors((*xx.shape, 4))
+    for k in range(4):
+        out[..., k] = np.choose(best, [row[k] for row in rows])
+    return out / np.sqrt(square_of(out))
 
 
 def matrices(q: Array) -> Array:
@@ -87,6 +89,9 @@ def matrices(q: Array) -> Array:
 def continuous(q: Array, axis: int = 1) -> Array:
     """The same rotations with signs chosen so that neighbours along ``axis`` (time) lie in one half space."""
     q = np.moveaxis(q, axis, 0)
-    flips = np.where((q[1:] * q[:-1]).sum(-1) < 0.0, -1.0, 1.0)
+    along = sum(q[1:, ..., i] * q[:-1, ..., i] for i in range(4))
+    if np.all(along >= 0.0):
+        return np.moveaxis(q, 0, axis)
+    flips = np.where(along < 0.0, -1.0, 1.0)
     sign = np.concatenate([np.ones((1, *flips.shape[1:])), np.cumprod(flips, axis=0)])
     return np.moveaxis(q * sign[..., None], 0, axis)

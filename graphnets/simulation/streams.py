@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphnets.simulation.body import truncated
-from graphnets.simulation.camera import Camera, Detector, aim, draw_camera
+from graphnets.simulation.camera import Camera, Detector, aim, place_camera, usual_place
 from graphnets.simulation.chain import INDEX, Kinematics, forward
 from graphnets.simulation.clips import Clip, source
 from graphnets.simulation.contact import CONTACTS
@@ -119,6 +119,7 @@ def record(motion: Motion, seed: int, setup: Setup) -> tuple[list[dict[str, Stre
         else:
             extra = [np.broadcast_to(motion.joints[name], (*moving.position.shape[:2], 3)) for name in trunk]
             pose = np.concatenate([landmarks(moving, motion.body, skeleton), *(e[:, :, None] for e in extra)], axis=2)
+        pose = np.moveaxis(np.ascontiguousarray(np.moveaxis(pose, -1, 0)), 0, -1)  # long rows for the cameras
         count = skeleton.num_joints
         if "pose" in setup.modalities:
             made["pose"] = _cut(motion, pose[:, :, :count])
@@ -166,18 +167,26 @@ def cast_cameras(seed: int, motion: Motion, repetition: int, views: Sequence[int
     target = motion.exercise.focus * float(motion.body.height[repetition, 0])
     out, front = [], 0.0
     for view in sorted({0, *views}):
+        usual, bend, off = _tripod(seed, clip.subject, view)
         which = () if view == 0 else (view,)
-        subject = source(seed, "view", clip.subject, *which)
         chance = source(seed, "camera", clip.subject, clip.exercise, clip.repetition, *which)
-        camera = draw_camera(subject, chance, target)
-        bend, off = distortion * float(truncated(subject, ())), np.radians(4.0) * float(truncated(subject, ()))
+        camera = place_camera(usual, chance, target)
         if view == 0:
             front = camera.azimuth
         azimuth = camera.azimuth if view == 0 else float((front + 0.5 * np.pi * view + off + np.pi) % TURN - np.pi)
         if view in views:
             away = camera.distance + motion.exercise.away
-            out.append(replace(camera, azimuth=azimuth, distance=away, distortion=bend))
+            out.append(replace(camera, azimuth=azimuth, distance=away, distortion=distortion * bend))
     return out
+
+
+@lru_cache(maxsize=4096)
+def _tripod(seed: int, subject: int, view: int) -> tuple[tuple[float, float, float, float], float, float]:
+    """A subject's usual place of a camera, the distortion of its lens, and by how much it is off its direction."""
+    chance = source(seed, "view", subject, *(() if view == 0 else (view,)))
+    usual = usual_place(chance)
+    bend, off = truncated(chance, (2,)).tolist()
+    return usual, bend, np.radians(4.0) * off
 
 
 @lru_cache(maxsize=1024)
@@ -187,20 +196,17 @@ def _tilt(seed: int, subject: int, sensors: int, degrees: float) -> Array:
 
 def _film(
     motion: Motion, pose: Array, joints: tuple[str, ...], cameras: list[Camera], seed: int, view: int
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     detector = Detector(joints)
     which = () if view == 0 else (view,)
-    noise = [
-        detector.draw(source(seed, "detector", c.subject, c.exercise, c.repetition, *which), int(n))
-        for c, n in zip(motion.clips, motion.lengths, strict=True)
-    ]
-    return detector(pose, aim(cameras), noise, motion.fps)
+    sources = [source(seed, "detector", c.subject, c.exercise, c.repetition, *which) for c in motion.clips]
+    return detector(pose, aim(cameras), detector.draw(sources, motion.lengths.tolist()), motion.fps)
 
 
-def _cut(motion: Motion, values: Array, mask: NDArray[np.bool_] | None = None) -> list[Stream]:
+def _cut(motion: Motion, values: Array | NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> list[Stream]:
     """Streams at the motion's frames, each as long as its repetition."""
     return [
-        Stream(values[i, :n].astype(np.float32), None if mask is None else mask[i, :n].copy(), motion.fps)
+        Stream(np.array(values[i, :n], np.float32, order="C"), None if mask is None else mask[i, :n].copy(), motion.fps)
         for i, n in enumerate(motion.lengths)
     ]
 
@@ -210,7 +216,7 @@ def _sensors(motion: Motion, readings: dict[float, Readings]) -> list[Stream]:
     ((rate, got),) = readings.items()
     values = np.concatenate([got.accelerometer, got.gyroscope], axis=-1)
     samples = ((motion.lengths - 1) / motion.fps * rate + 1e-9).astype(np.int64) + 1
-    return [Stream(values[i, :n].astype(np.float32), None, rate) for i, n in enumerate(samples)]
+    return [Stream(np.array(values[i, :n], np.float32, order="C"), None, rate) for i, n in enumerate(samples)]
 
 
 def _grf(motion: Motion, out: Signals) -> list[Stream]:

@@ -154,3 +154,32 @@ def test_a_standing_body_beside_its_feet_is_moved_over_them():
     time = np.linspace(0.0, 8.0, 400)[None]
     d = correction(points, joints, feet, np.ones((1, 400, 1)), (1e-6, 1e-6), time)
     np.testing.assert_allclose(d[:, 0, 200], [0.05, 0.0, -0.08], atol=1e-5)
+
+
+def test_the_matrix_of_a_body_sums_over_its_points():
+    m, _, _ = case("walking")
+    points = Points(m.body)
+    place, mass = points.moved(m.joints)
+    centre, spin, _ = points.sums(m.joints)
+    np.testing.assert_allclose(centre, (mass * place).sum(-1) / m.body.mass, atol=1e-12)
+    push = np.diff(place, 2, axis=2)
+    for i, axis in enumerate((0, 2)):
+        wanted = (mass * (push[1] * place[axis, :, 1:-1] - push[axis] * place[1, :, 1:-1])).sum(-1)
+        np.testing.assert_allclose(np.diff(spin)[i], wanted, atol=1e-10)
+
+
+def test_a_second_step_finds_what_a_shifted_body_needs():
+    m, _, valid = case("jumping_jack", 60.0)
+    points, n = Points(m.body), int(m.lengths.min())
+    joints = {name: np.broadcast_to(x, (*valid.shape, 3))[:, :n] for name, x in m.joints.items()}
+    time = np.broadcast_to(np.arange(n) / m.fps, (len(m.clips), n))
+    feet = np.stack([joints["left_foot"], joints["right_foot"]], axis=2)
+    active = np.stack(list(m.exercise.contacts(m.body, m.controls, time).values()), axis=-1)
+    first = correction(points, joints, feet, active, (0.01, 0.02), time)
+    moved = {}
+    for name, x in joints.items():
+        share = {"knee": 0.5, "ankle": 0.0, "foot": 0.0}.get(name.partition("_")[2], 1.0)
+        moved[name] = x + share * first.transpose(1, 2, 0)
+    wanted = first + correction(points, moved, feet, active, (0.01, 0.02), time)
+    assert np.abs(first).max() > 0.01 and np.abs(wanted - first).max() > 0.003
+    np.testing.assert_allclose(correction(points, joints, feet, active, (0.01, 0.02), time, 2), wanted, atol=1e-9)

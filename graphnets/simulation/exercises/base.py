@@ -118,6 +118,7 @@ class Exercise(ABC):
         balanced: Whether the pelvis is moved so that the centre of pressure stays under the feet.
         instants: At which that is found.
         rounds: Of finding it: the body is not quite the cart on a table.
+        steps: Of each round, in which the body is taken as shifted instead of moved anew: far cheaper, nearly as good.
         play: Errors of the centre of pressure, sideways and forwards in metres, that are let pass to a half.
         ahead: Of the middle of a flat foot, metres: where the centre of pressure should be.
         ease: Seconds to both sides over which the height of the pelvis is smoothed; it may have corners if not 0.
@@ -133,6 +134,7 @@ class Exercise(ABC):
     balanced: ClassVar[bool] = False
     instants: ClassVar[int] = 256
     rounds: ClassVar[int] = 2
+    steps: ClassVar[int] = 1
     play: ClassVar[tuple[float, float]] = (0.02, 0.06)
     ease: ClassVar[float] = 0.0
     ahead: ClassVar[float] = 0.0
@@ -214,7 +216,7 @@ class Exercise(ABC):
             span = grid(controls["duration"], self.instants)
             shift = between(self._shifts(body, controls, span, waves), span, time)
             shift[3] *= time <= span[:, -1:]  # who goes on for the others' sake does so unsmoothed
-        joints = self._moved(body, controls, time, waves, shift)
+        joints = self._moved(body, controls, time, self._noise(body, controls, time, waves), shift)
         turn = rotation(twist=controls["heading"])
         start = vector(controls["start_x"], 0.0, controls["start_z"])
         return {name: rotate(turn, x) + start for name, x in joints.items()}
@@ -238,30 +240,29 @@ class Exercise(ABC):
         """A smooth height of the pelvis below the one that the legs allow, ``[R, F]``, at evenly spaced times."""
         return eased(height, self.ease / (time[:, 1] - time[:, 0]))
 
-    def _moved(self, body: Body, controls: Controls, time: Array, waves: Array, shift: Array) -> Joints:
+    def _moved(self, body: Body, controls: Controls, time: Array, noise: Controls, shift: Array) -> Joints:
         """Joints in the person's own frame, the pelvis moved by ``shift``, the fourth of which is its height or 0."""
         until = time if self.endless else np.minimum(time, controls["duration"])
-        noise = self._noise(body, controls, time, waves)
-        noise |= dict(zip(("shift_x", "shift_y", "shift_z", "level"), shift, strict=True))
-        return self.move(body, controls, until, noise)
+        shifts = dict(zip(("shift_x", "shift_y", "shift_z", "level"), shift, strict=True))
+        return self.move(body, controls, until, {**noise, **shifts})
 
     def _shifts(self, body: Body, controls: Controls, time: Array, waves: Array) -> Array:
         """How the pelvis moves for balance, ``[4, R, F]`` at evenly spaced times: see ``balance``."""
         points, shift = Points(body), np.zeros((4, *time.shape))
+        noise = self._noise(body, controls, time, waves)
         active = self.contacts(body, controls, time)
         weights = np.stack([active[f"{side}_foot"] for side in ("left", "right")], axis=-1)
         for left in reversed(range(self.rounds + 1)):
             if self.ease > 0.0:
                 shift[3] = 0.0
-                height = self._moved(body, controls, time, waves, shift)["pelvis"][..., 1]
+                height = self._moved(body, controls, time, noise, shift)["pelvis"][..., 1]
                 shift[3] = self.settled(body, controls, time, height)
             if left:
-                joints = self._moved(body, controls, time, waves, shift)
+                joints = self._moved(body, controls, time, noise, shift)
                 feet = [foot_point(joints[f"{side}_ankle"], joints[f"{side}_foot"], body) for side in ("left", "right")]
                 supports = np.stack([np.broadcast_to(p, (*time.shape, 3)) for p in feet], axis=-2)
-                shift[:3] += correction(
-                    points, joints, supports + vector(0.0, 0.0, self.ahead), weights, self.play, time
-                )
+                supports = supports + vector(0.0, 0.0, self.ahead)
+                shift[:3] += correction(points, joints, supports, weights, self.play, time, self.steps)
         return shift
 
     @abstractmethod

@@ -27,7 +27,7 @@ class JumpingJack(Exercise):
     title = "Jumping jack"
     focus = 0.56
     balanced = True
-    rounds = 4
+    rounds, steps = 2, 4
     own: ClassVar[dict[str, Control]] = {
         "duration": Control(2.05, 0.18, 0.07, 1.75, 2.6, "s", "-tempo"),
         "flight": Control(0.175, 0.012, 0.006, 0.14, 0.21, "s", "strength"),

@@ -26,6 +26,7 @@ class Lunge(Exercise):
     name = "lunge"
     title = "Lunge"
     balanced = True
+    rounds, steps = 1, 4
     ease = 0.15
     play = (0.02, 0.10)
     ahead = 0.05

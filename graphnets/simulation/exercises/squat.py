@@ -30,6 +30,7 @@ class Squat(Exercise):
     name = "squat"
     title = "Squat"
     balanced = True
+    rounds, steps = 1, 4
     play = (0.02, 0.03)
     ahead = -0.02
     own: ClassVar[dict[str, Control]] = {
