@@ -27,11 +27,11 @@ HEEL_OFF = 0.28
 """Share of the cycle before toe-off at which the heel leaves the floor."""
 PUSHES = (0.12, 0.055, 0.0)
 """Shares of the cycle before toe-off at which the rise of the heel is such that the knee is flexed as in the curve."""
-USUAL_PUSH = np.radians([[14.0, 32.0, 59.0], [210.0, 430.0, 600.0], [2000.0, 3500.0, 0.0]])
+USUAL_PUSH = np.radians([[12.5, 29.5, 61.0], [190.0, 440.0, 640.0], [1500.0, 4500.0, 0.0]])
 """What that rise usually is there, its speed, radians a cycle, and its derivative."""
-MOST_PUSH = np.radians(66.0)
+MOST_PUSH = np.radians(72.0)
 """More than that the heel does not rise before toe-off."""
-AFTER, BEFORE = np.array([0.20, 0.20, 0.20]), np.array([0.08, 0.24, 0.24])
+AFTER, BEFORE = np.array([0.14, 0.20, 0.20]), np.array([0.08, 0.24, 0.24])
 """Shares of the cycle after toe-off and before heel contact in which the leg passes between floor and curves: its
 length, direction and place aside. A leg lands nearly straight and soon gives way."""
 ABOVE = 80.0

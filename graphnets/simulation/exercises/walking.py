@@ -21,7 +21,7 @@ REACH = np.radians(174.5)
 """Inner angle beyond which no knee straightens."""
 IMPACT = np.array([0.0, 1.0, 1.0])
 """Feet touch down with a small jerk: the way from hip to ankle is then smooth but for its second derivative."""
-STRETCH = 0.9985
+STRETCH = 0.9992
 """How long a swinging leg gets, over thigh and shank."""
 SPARE = np.radians(2.0)
 """How much more than in the curve standing knees are to be flexed: what unsteadiness takes up."""
@@ -123,7 +123,7 @@ class Walking(Exercise):
         frame = trunk(body, pelvis, rotation(lean - BEHIND, roll, twist), chest, head, noise["shrug"])
         # Legs that swing don't hold the pelvis down: if they are too long, their knees stay bent.
         most = STRETCH * (body.thigh + body.shank)
-        short = both(walk.swings(legs)) * (within_reach(frame.hips, ankles, most, 0.006) - ankles)
+        short = both(walk.swings(legs)) * (within_reach(frame.hips, ankles, most, 0.002) - ankles)
         ankles, toes = ankles + short, toes + short
         hint = pointing(0.35 * both(c["toe_out"]) + 0.0 * legs)
         joints = assemble(body, frame, ankles, toes, hint, self._arms(body, c, walk, frame.shoulders, legs, noise))
@@ -197,7 +197,8 @@ class Steps:
         self.terms = self._fit()
         self.late = self._pushes()
         landing = self._gap_state(1.0 + 0.0 * self.off)
-        self.ends = (self._gap_state(self.off), (landing[0], -landing[1], IMPACT * landing[2]))
+        leaving = self._gap_state(self.off)
+        self.ends = ((leaving[0], leaving[1], IMPACT * leaving[2]), (landing[0], -landing[1], IMPACT * landing[2]))
         self.lift = [0.0 * self.long, 0.0 * self.long]
         self.lift[0] = self._lift(0)
         self.lift[1] = self._lift(1)
@@ -300,7 +301,7 @@ class Steps:
         knee = gait.knee_flexion(s, both(self.c["loading"] * self.c["speed"] / 1.3)) + both(self.c["fold"]) * middle
         thigh = np.radians(3.25) + both(self.size) * (gait.series(s, gait.THIGH) - np.radians(3.25))
         a, b = self.body.thigh, self.body.shank
-        more = SPARE + np.radians(5.0) * quintic(s, [0.78, 0.95], [0.0, 1.0])
+        more = SPARE + np.radians(7.0) * quintic(s, [0.80, 0.96], [0.0, 1.0])
         knee, thigh = knee + more, thigh + 0.5 * more
         y, z = a * np.cos(thigh) + b * np.cos(thigh - knee), a * np.sin(thigh) + b * np.sin(thigh - knee)
         return vector(np.sqrt(y**2 + z**2), np.arctan2(z, y), LEFT_RIGHT * both(self.c["width"]))
@@ -382,13 +383,12 @@ class Steps:
 
     def _bumps(self, s: Array) -> tuple[Array, Array]:
         """Where a swinging foot is lifted for its toes, and where for its heel."""
-        return quintic_bump(s, self.off, 0.7 * self.off + 0.3, 1.0), quintic_bump(
-            s, self.off, 0.4 * self.off + 0.6, 1.0
-        )
+        toes = quintic_bump(s, self.off, 0.7 * self.off + 0.3, 1.0)
+        return toes, quintic_bump(s, self.off, 0.4 * self.off + 0.6, 0.97)
 
     def _lift(self, which: int) -> Array:
         """How much to lift a swinging foot for its toes (0), then its heel (1), to clear the floor, ``[R, 1, 2]``."""
-        s = self.off + (1.0 - self.off) * np.linspace(0.12, 0.88, 30)[None, :, None]
+        s = self.off + (1.0 - self.off) * np.linspace(0.12, 0.78, 30)[None, :, None]
         ankles, toes = self.feet(s + self.lag)
         back, floor = -gait.HEEL * both(self.body.height), -both(self.body.ankle)
         pitch = self.rise(s)
