@@ -116,7 +116,7 @@ def smooth_min(a: ArrayLike, b: ArrayLike, width: float = 0.005) -> Array:
 
 
 def within_reach(root: Array, target: Array, reach: ArrayLike, width: float = 0.02) -> Array:
-    """Draw targets ``[..., 3]`` towards their roots so that they lie strictly within ``reach``, smoothly by ``width``."""
+    """Draw targets ``[..., 3]`` towards their roots strictly within ``reach``, smoothly by ``width``."""
     line = target - root
     distance = norm(line)
     return root + line * (smooth_min(distance, reach, width) / distance)[..., None]

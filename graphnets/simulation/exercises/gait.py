@@ -72,13 +72,14 @@ def heel_rise(phase: Array, off: Array, push: Array, late: Array) -> Array:
         push: Factor on the rise in swing and on how far the toes are up at contact.
         late: Rise at :data:`PUSHES`, ``[3, R, 1, 2]``.
     """
-    up, contact = UPWARD_PITCH * (0.6 + 0.4 * push), CONTACT_PITCH * (0.6 + 0.4 * push)
+    up, contact = UPWARD_PITCH * (0.3 + 0.7 * push), CONTACT_PITCH * (0.6 + 0.4 * push)
     rate, slowing = CONTACT_RATE * (0.6 + 0.4 * push), CONTACT_SLOWING * (0.6 + 0.4 * push)
     top = np.maximum(SWING_PITCH * push, late[-1] + np.radians(16.0))
-    knots = [0.0, FLAT, off - HEEL_OFF, *(off - way for way in PUSHES), off + 0.06, 0.935, 1.0]
+    knots: list[Array | float] = [0.0, FLAT, off - HEEL_OFF, *(off - way for way in PUSHES), off + 0.06, 0.935, 1.0]
     values = [contact, 0.0, 0.0, *late, top, up, contact]
-    rates = [rate, 0.0, 0.0, *USUAL_PUSH[1], 0.0, 0.0, rate]
-    pushes = [slowing, 0.0, 0.0, *USUAL_PUSH[2], 0.0, 0.0, slowing]
+    some = late[0] / USUAL_PUSH[0, 0]  # so that the heel never goes through the floor
+    rates = [rate, 0.0, 0.0, some * USUAL_PUSH[1, 0], *USUAL_PUSH[1, 1:], 0.0, 0.0, rate]
+    pushes = [slowing, 0.0, 0.0, some * USUAL_PUSH[2, 0], *USUAL_PUSH[2, 1:], 0.0, 0.0, slowing]
     return quintic(phase, knots, values, rates, pushes)
 
 

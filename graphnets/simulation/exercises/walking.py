@@ -26,7 +26,7 @@ STRETCH = 0.9992
 SPARE = np.radians(2.0)
 """How much more than in the curve standing knees are to be flexed: what unsteadiness takes up."""
 LEADS = 0.46
-"""Phase up to which a leg has a say in the height of the pelvis; later it is long or short by how far its heel rises."""
+"""Phase up to which a leg has a say in the height of the pelvis; later its heel rises as far as it must."""
 PRESSURE = ([0.0, 0.10, 0.28, 0.62, 1.0], [-0.28, 0.02, 0.42, 1.05, 1.20], [2.8, 2.4, 1.8, 0.8, 0.2])
 """Share of the stance, where the centre of pressure then is ahead of the flat foot's ankle over its forefoot, and how
 fast that grows; measured as the curves of the legs were."""
@@ -217,7 +217,7 @@ class Steps:
     def swings(self, legs: Array, late: float = 0.0) -> Array:
         """1 for a leg in mid-swing, 0 for one that stands or is ``late`` before or after that, ``[R, F, 2]``."""
         _, s = self.own(legs)
-        knots = [self.off + late, self.off + 0.04 + late, 0.96 - late, 1.0 - late]
+        knots: list[Array | float] = [self.off + late, self.off + 0.04 + late, 0.96 - late, 1.0 - late]
         return quintic(s, knots, [0.0, 1.0, 1.0, 0.0])
 
     def start(self) -> Array:
@@ -374,7 +374,7 @@ class Steps:
         return np.moveaxis(0.5 * (usual + smooth_min(pitch, gait.MOST_PUSH, 0.1)), 1, 0)[:, :, None]
 
     def _gap_state(self, s: Array, step: float = 2e-3) -> tuple[Array, Array, Array]:
-        """How far the leg on the floor is from the curves, with two derivatives by the phase, at ``s``: see ``_leg``."""
+        """How far the leg on the floor is from the curves (see ``_leg``) at ``s``, with two derivatives by it."""
         near = s + step * np.array([-1.0, 0.0, 1.0])[None, :, None]
         cycles = np.where(s > 0.99, 1.0, 0.0) + 0.0 * near
         gap = self._bent(near + self.lag, self._planted(cycles, near)) - self._leg(near)
@@ -384,11 +384,11 @@ class Steps:
     def _bumps(self, s: Array) -> tuple[Array, Array]:
         """Where a swinging foot is lifted for its toes, and where for its heel."""
         toes = quintic_bump(s, self.off, 0.7 * self.off + 0.3, 1.0)
-        return toes, quintic_bump(s, self.off, 0.4 * self.off + 0.6, 0.97)
+        return toes, quintic_bump(s, self.off, 0.4 * self.off + 0.6, 0.99)
 
     def _lift(self, which: int) -> Array:
         """How much to lift a swinging foot for its toes (0), then its heel (1), to clear the floor, ``[R, 1, 2]``."""
-        s = self.off + (1.0 - self.off) * np.linspace(0.12, 0.78, 30)[None, :, None]
+        s = self.off + (1.0 - self.off) * np.linspace(0.12, 0.86, 30)[None, :, None]
         ankles, toes = self.feet(s + self.lag)
         back, floor = -gait.HEEL * both(self.body.height), -both(self.body.ankle)
         pitch = self.rise(s)
