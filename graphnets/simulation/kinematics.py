@@ -121,11 +121,11 @@ def smooth_min(a: ArrayLike, b: ArrayLike, width: float = 0.005) -> Array:
     return 0.5 * (a + b - np.sqrt((a - b) ** 2 + width**2))
 
 
-def within_reach(root: Array, target: Array, reach: ArrayLike) -> Array:
-    """Draw targets ``[..., 3]`` towards their roots so that they lie strictly within ``reach``, smoothly."""
+def within_reach(root: Array, target: Array, reach: ArrayLike, width: float = 0.02) -> Array:
+    """Draw targets ``[..., 3]`` towards their roots strictly within ``reach``, smoothly by ``width``."""
     line = target - root
     distance = norm(line)
-    return root + line * (smooth_min(distance, reach, 0.02) / distance)[..., None]
+    return root + line * (smooth_min(distance, reach, width) / distance)[..., None]
 
 
 def quintic(

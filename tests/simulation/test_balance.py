@@ -49,7 +49,7 @@ def test_the_centre_of_pressure_lies_under_the_feet(exercise, least):
 
 
 # Lowest and highest vertical force in body weights that the motion may need at any instant.
-FORCES = {"lunge": (0.4, 1.5), "walking": (0.4, 2.1), "squat": (0.6, 1.5)}
+FORCES = {"lunge": (0.4, 1.5), "walking": (0.4, 1.9), "squat": (0.6, 1.5)}
 
 
 @pytest.mark.parametrize("exercise", list(FORCES))
@@ -68,7 +68,8 @@ def test_knee_moments_are_human():
         peaks[exercise] = [
             np.median(np.max([np.where(valid, x, 0.0).max(1) for x in d.values()], axis=0)) for d in (s.kfm, s.kam)
         ]
-    assert 0.5 < peaks["walking"][0] < 1.5 and 0.4 < peaks["walking"][1] < 1.0
+    # Walking as measured (Schreiber & Moissenet 2019): 0.2 to 1.8 and 0.1 to 0.7 N m/kg; the fast ones are high.
+    assert 0.4 < peaks["walking"][0] < 1.4 and 0.3 < peaks["walking"][1] < 0.8
     assert 1.0 < peaks["squat"][0] < 1.6 and peaks["squat"][1] < 0.3
     assert peaks["lunge"][1] < 0.8
 

@@ -236,6 +236,23 @@ class Exercise(ABC):
         """
         return {name: np.ones(time.shape) for name in ("left_foot", "right_foot")}
 
+    def supports(self, body: Body, controls: Controls, time: Array, joints: Joints) -> tuple[Array, Array]:
+        """Where the centre of pressure should be: points ``[R, F, K, 3]`` and their activations ``[R, F, K]``.
+
+        The feet, a little :attr:`ahead`, unless an exercise says otherwise.
+
+        Args:
+            body: Segment lengths of ``R`` people, or of one.
+            controls: Values, each ``[R, 1]``.
+            time: Seconds since the start of the repetition, ``[R, F]``.
+            joints: Positions in the person's own frame.
+        """
+        active = self.contacts(body, controls, time)
+        feet = [foot_point(joints[f"{side}_ankle"], joints[f"{side}_foot"], body) for side in ("left", "right")]
+        points = np.stack([np.broadcast_to(p, (*time.shape, 3)) for p in feet], axis=-2)
+        weights = np.stack([active[f"{side}_foot"] for side in ("left", "right")], axis=-1)
+        return points + vector(0.0, 0.0, self.ahead), weights
+
     def settled(self, body: Body, controls: Controls, time: Array, height: Array) -> Array:
         """A smooth height of the pelvis below the one that the legs allow, ``[R, F]``, at evenly spaced times."""
         return eased(height, self.ease / (time[:, 1] - time[:, 0]))
@@ -250,8 +267,6 @@ class Exercise(ABC):
         """How the pelvis moves for balance, ``[4, R, F]`` at evenly spaced times: see ``balance``."""
         points, shift = Points(body), np.zeros((4, *time.shape))
         noise = self._noise(body, controls, time, waves)
-        active = self.contacts(body, controls, time)
-        weights = np.stack([active[f"{side}_foot"] for side in ("left", "right")], axis=-1)
         for left in reversed(range(self.rounds + 1)):
             if self.ease > 0.0:
                 shift[3] = 0.0
@@ -259,9 +274,7 @@ class Exercise(ABC):
                 shift[3] = self.settled(body, controls, time, height)
             if left:
                 joints = self._moved(body, controls, time, noise, shift)
-                feet = [foot_point(joints[f"{side}_ankle"], joints[f"{side}_foot"], body) for side in ("left", "right")]
-                supports = np.stack([np.broadcast_to(p, (*time.shape, 3)) for p in feet], axis=-2)
-                supports = supports + vector(0.0, 0.0, self.ahead)
+                supports, weights = self.supports(body, controls, time, joints)
                 shift[:3] += correction(points, joints, supports, weights, self.play, time, self.steps)
         return shift
 
