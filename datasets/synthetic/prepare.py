@@ -22,6 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from threadpoolctl import threadpool_limits
 
 from graphnets.data import Store, StoreWriter
 from graphnets.data.card import load_card
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console, card = make_console(), store_card(load_card(CARD), settings, setup)
     if options.store.exists():
         return already_there(console, options.store, card)
-    keep_freed_memory()
+    settle()
     write(options.store, card, settings, setup, options.workers, console)
     store = Store(options.store)
     console.print(exercise_table(store))
@@ -210,6 +211,12 @@ def _kinds(exercises: Sequence[str]) -> list[Clip]:
     return plan(1, 1, exercises)
 
 
+def settle() -> None:
+    """Settings of a process that generates: the products are small, threads of the linear algebra only cost."""
+    keep_freed_memory()
+    threadpool_limits(1)
+
+
 def made(clips: Iterator[list[Clip]], seed: int, fps: float, setup: Setup, workers: int) -> Iterator[list[Recording]]:
     """Recordings of groups of clips, in their order; never more than a few groups at once, however many there are."""
     if workers == 1:
@@ -217,7 +224,7 @@ def made(clips: Iterator[list[Clip]], seed: int, fps: float, setup: Setup, worke
             yield render(group, seed, fps, setup)
         return
     # Started afresh: a fork would carry along the threads of PyTorch.
-    with ProcessPoolExecutor(workers, get_context("spawn"), keep_freed_memory) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), settle) as pool:
         waiting: deque[Future[list[Recording]]] = deque()
         try:
             for group in clips:
