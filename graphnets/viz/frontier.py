@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from graphnets.viz.figure import CENTRE, CYCLE, RIGHT, break_title, new_figure, place_axes, save, write_title
 
@@ -79,6 +80,9 @@ def frontier(
                 parse_math=False,
             )  # fmt: skip
         ax.margins(x=0.18, y=0.12)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel(cost, fontsize=9)
         ax.set_ylabel(score, fontsize=9)
     write_title(figure, heading)
