@@ -7,7 +7,7 @@ from graphnets.transforms.gaf import GramianField
 from graphnets.transforms.geometry import Center, RandomMirror, RandomRotate, RandomScale
 from graphnets.transforms.masking import lengths, masked_mean
 from graphnets.transforms.normalize import Normalize
-from graphnets.transforms.sensors import AxisGraph, RandomMounting
+from graphnets.transforms.sensors import AxisGraph, RandomBias, RandomGain, RandomMounting
 from graphnets.transforms.streams import Streams
 from graphnets.transforms.temporal import RandomCrop, Resample, ResampleRate, TimeWarp
 
@@ -19,8 +19,10 @@ __all__ = [
     "Jitter",
     "JointDrop",
     "Normalize",
+    "RandomBias",
     "RandomBoneScale",
     "RandomCrop",
+    "RandomGain",
     "RandomMirror",
     "RandomMounting",
     "RandomRotate",

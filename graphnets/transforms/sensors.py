@@ -91,6 +91,68 @@ class RandomMounting(RandomTransform):
         return eye + angle.sin() * cross + (1 - angle.cos()) * outer
 
 
+class RandomBias(RandomTransform):
+    r"""Add to each node and channel of a clip an offset of its own: :math:`x + b`, :math:`b` normal.
+
+    A sensor's bias drifts from day to day. After ``Normalize`` its size is in standard deviations of the signal.
+    """
+
+    def __init__(self, std: float = 0.05, probability: float = 1.0, modality: str = "imu") -> None:
+        """Choose the size.
+
+        Args:
+            std: Standard deviation of the offsets, 0 or more, in the unit of the signal.
+            probability: The chance of each clip to be changed.
+            modality: The node type that is changed.
+
+        Raises:
+            ValueError: An argument is outside its range.
+        """
+        super().__init__(probability, modality)
+        self.std = in_range("std", std, 0)
+
+    def augment(self, store: NodeStorage) -> tuple[Tensor, Tensor]:
+        """Shift all clips.
+
+        Returns:
+            ``x [N, T, V, C]`` and the mask as it was.
+        """
+        x: Tensor = store.x
+        offset = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device, dtype=x.dtype)
+        return x + self.std * offset, store.mask
+
+
+class RandomGain(RandomTransform):
+    r"""Multiply each node and channel of a clip by a factor of its own: :math:`(1 + g)\,x`, :math:`g` uniform.
+
+    Sensors differ in sensitivity. Before ``Normalize`` it scales about 0, after it about the mean.
+    """
+
+    def __init__(self, factor: float = 0.05, probability: float = 1.0, modality: str = "imu") -> None:
+        """Choose the range.
+
+        Args:
+            factor: Gains are 1 - factor to 1 + factor; 0 to below 1.
+            probability: The chance of each clip to be changed.
+            modality: The node type that is changed.
+
+        Raises:
+            ValueError: An argument is outside its range.
+        """
+        super().__init__(probability, modality)
+        self.factor = in_range("factor", factor, 0, 1, "[)")
+
+    def augment(self, store: NodeStorage) -> tuple[Tensor, Tensor]:
+        """Scale all clips.
+
+        Returns:
+            ``x [N, T, V, C]`` and the mask as it was.
+        """
+        x: Tensor = store.x
+        gain = 2 * torch.rand(x.shape[0], 1, *x.shape[2:], device=x.device, dtype=x.dtype) - 1
+        return x * (1 + self.factor * gain), store.mask
+
+
 class AxisGraph(Transform):
     """Make of one sensor, out of several, the graph over its own six axes: :data:`AXIS_GRAPH`.
 

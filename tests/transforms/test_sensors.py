@@ -8,7 +8,7 @@ import torch
 
 from graphnets.data import MotionBatch
 from graphnets.skeleton import Skeleton
-from graphnets.transforms import AxisGraph, RandomMounting
+from graphnets.transforms import AxisGraph, RandomBias, RandomGain, RandomMounting
 
 CHANNELS = ("acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z")
 SENSORS = Skeleton.load("tan_imu8")
@@ -52,6 +52,21 @@ def test_angles_stay_below_their_limit() -> None:
     eye = torch.eye(3, dtype=torch.float64)
     assert torch.allclose(turn @ turn.transpose(1, 2), eye.expand_as(turn), atol=1e-12)
     assert torch.allclose(torch.linalg.det(turn), torch.ones(2000, dtype=torch.float64))
+
+
+def test_bias_is_one_offset_and_gain_one_factor_for_a_clip() -> None:
+    batch = worn(50)
+    x = batch["imu"].x
+    offset = RandomBias(0.5).train()(batch)["imu"].x - x
+    assert torch.allclose(offset, offset[:, :1].expand_as(offset), atol=1e-5)
+    assert 0.45 < offset[:, 0].std() < 0.55 and offset[:, 0].flatten().unique().numel() > 2000
+    gain = RandomGain(0.2).train()(batch)["imu"].x / x
+    assert torch.allclose(gain, gain[:, :1].expand_as(gain), atol=1e-3)
+    assert 0.8 <= gain[:, 0].min() < 0.82 and 1.18 < gain[:, 0].max() <= 1.2001
+    with pytest.raises(ValueError, match="std"):
+        RandomBias(-1)
+    with pytest.raises(ValueError, match="factor"):
+        RandomGain(1.0)
 
 
 def test_evaluation_leaves_the_mounting() -> None:
