@@ -15,6 +15,9 @@ from graphnets.simulation.exercises import CHANNELS, EXERCISES, SINES, Exercise,
 from graphnets.simulation.exercises.fatigue import tiredness
 from graphnets.simulation.kinematics import Array
 
+MARGIN = 0.4
+"""Seconds that an endless exercise goes on before and after what is recorded of it: a spline's ends know no better than
+that motion begins and ends there, and two derivatives show it."""
 SLOWEST, FASTEST = 0.12, 0.9
 """Frequencies of the smooth noise, Hz."""
 
@@ -31,7 +34,8 @@ class Motion:
         controls: Values of the exercise's controls, ``[R, 1]`` each, in radians, metres and seconds.
         severity: 0 for a correct repetition, else from mild (near 0) to strong (1), ``[R]``.
         lengths: Frames of each repetition, ``[R]``.
-        joints: Positions in metres by joint name, ``[R, F, 3]`` each; x left, y up, z forward.
+        wide: Positions in metres by joint name, ``[R, margin + F + margin, 3]`` each; x left, y up, z forward.
+        margin: Frames before and after what is recorded; 0 unless the exercise is endless.
     """
 
     exercise: Exercise
@@ -41,12 +45,26 @@ class Motion:
     controls: dict[str, Array]
     severity: Array
     lengths: NDArray[np.int64]
-    joints: Joints
+    wide: Joints
+    margin: int = 0
+
+    @property
+    def joints(self) -> Joints:
+        """Positions in metres by joint name, ``[R, F, 3]`` each, what is recorded."""
+        inner = slice(self.margin, self.margin + int(self.lengths.max()))
+        return {name: x if x.shape[1] == 1 else x[:, inner] for name, x in self.wide.items()}
+
+    @property
+    def knots(self) -> NDArray[np.int64]:
+        """Frames of each repetition with the margins, ``[R]``."""
+        out: NDArray[np.int64] = self.lengths + 2 * self.margin
+        return out
 
     def stack(self, names: Sequence[str]) -> Array:
         """Positions of the named joints, ``[R, F, V, 3]``."""
         shape = (len(self.clips), int(self.lengths.max()), 3)
-        return np.stack([np.broadcast_to(self.joints[name], shape) for name in names], axis=2)
+        joints = self.joints
+        return np.stack([np.broadcast_to(joints[name], shape) for name in names], axis=2)
 
 
 def move(clips: Sequence[Clip], seed: int = 0, fps: float = 30.0) -> Motion:
@@ -75,10 +93,12 @@ def move(clips: Sequence[Clip], seed: int = 0, fps: float = 30.0) -> Motion:
     draws = [_draw(exercise, c, seed) for c in clips]
     controls = {name: np.array([[values[name]] for values, _, _ in draws]) for name in exercise.controls}
     lengths = np.round(controls["duration"][:, 0] * fps).astype(np.int64) + 1
-    time = np.broadcast_to(np.arange(lengths.max()) / fps, (len(clips), lengths.max()))
+    margin = round(MARGIN * fps) if exercise.endless else 0
+    frames = np.arange(-margin, lengths.max() + margin)
+    time = np.broadcast_to(frames / fps, (len(clips), len(frames)))
     joints = exercise.perform(body, controls, time, np.stack([waves for _, _, waves in draws]))
     severity = np.array([severity for _, severity, _ in draws])
-    return Motion(exercise, tuple(clips), float(fps), body, controls, severity, lengths, joints)
+    return Motion(exercise, tuple(clips), float(fps), body, controls, severity, lengths, joints, margin)
 
 
 @lru_cache(maxsize=1024)

@@ -97,13 +97,14 @@ def signals(
     time = np.broadcast_to(np.arange(frames) / motion.fps, (len(motion.clips), frames))
     active = motion.exercise.contacts(motion.body, motion.controls, time)
     keys = keys_of(motion)
-    return signals_of(pose_of(motion), motion.body, motion.fps, active, imus, seed, keys, motion.lengths, degree, tilt)
+    pose, knots, margin = pose_of(motion), motion.knots, motion.margin
+    return signals_of(pose, motion.body, motion.fps, active, imus, seed, keys, knots, degree, tilt, margin)
 
 
 def pose_of(motion: Motion) -> Pose:
-    """The chain in the poses of a simulated motion."""
+    """The chain in the poses of a simulated motion, margins included."""
     body = motion.body
-    return invert(motion.joints, np.arctan2(body.ankle - body.toe_height, body.forefoot)[:, 0])
+    return invert(motion.wide, np.arctan2(body.ankle - body.toe_height, body.forefoot)[:, 0])
 
 
 def keys_of(motion: Motion) -> list[tuple[str | int, ...]]:
@@ -122,6 +123,7 @@ def signals_of(
     lengths: NDArray[np.int64] | None = None,
     degree: int = 5,
     tilt: Array | None = None,
+    margin: int = 0,
 ) -> Signals:
     """All signals of any motion of the chain, a recorded one too.
 
@@ -129,13 +131,14 @@ def signals_of(
         pose: Poses at uniform knots, from ``invert``.
         body: Mass, sex and sizes of the ``R`` people.
         rate: Knots a second; also the frames at which the signals are given.
-        active: Activation by contact, ``[R, T]``.
+        active: Activation by contact, ``[R, T]`` at the frames that signals are asked for.
         imus: Sensors.
         seed: Of the sensors' errors.
         keys: What names each repetition among the sources of chance; its number if None.
         lengths: Knots of each repetition, all if None; after its last one it stands still.
         degree: Of the splines.
         tilt: How the sensors are mounted askew, ``[R, K, 3, 3]``, see ``imu.ideal``.
+        margin: Knots before the first and after the last frame that signals are asked for.
 
     Returns:
         The signals.
@@ -143,9 +146,9 @@ def signals_of(
     Raises:
         ValueError: A contact is unknown.
     """
-    people, frames = pose.root.shape[:2]
+    people, frames = pose.root.shape[0], pose.root.shape[1] - 2 * margin
     end = (frames - 1) / rate
-    motion = forward(pose, rate, np.arange(frames) / rate, degree, lengths)
+    motion = forward(pose, rate, (np.arange(frames) + margin) / rate, degree, lengths)
     masses = inertia(body)
     needed = demand(motion, masses)
     centre = (masses.mass[:, None, :, None] * needed.point).sum(2) / body.mass[..., None]
@@ -169,7 +172,7 @@ def signals_of(
             grf = force[..., names.index(foot), :]
             kam[side], kfm[side] = knee_moments(under[foot].centre, grf, knee, turn, body.mass, side)
     keys = keys or [(i,) for i in range(people)]
-    readings = read(pose, rate, end, imus, seed, keys, lengths, degree, tilt)
+    readings = read(pose, rate, end, imus, seed, keys, lengths, degree, tilt, margin / rate)
     root = INDEX["pelvis"]
     return Signals(
         motion=motion,
@@ -194,8 +197,9 @@ def read(
     lengths: NDArray[np.int64] | None = None,
     degree: int = 5,
     tilt: Array | None = None,
+    start: float = 0.0,
 ) -> dict[float, Readings]:
-    """Readings by sampling rate, from 0 to ``end`` seconds; only the links that bear sensors are moved.
+    """Readings by sampling rate, from ``start`` for ``end`` seconds; only the links that bear sensors are moved.
 
     The arguments are those of :func:`signals_of`.
     """
@@ -203,7 +207,7 @@ def read(
     for hz in sorted({s.rate for s in imus}):
         some = [i for i, s in enumerate(imus) if s.rate == hz]
         sensors = [imus[i] for i in some]
-        times = np.arange(int(end * hz + 1e-9) + 1) / hz
+        times = start + np.arange(int(end * hz + 1e-9) + 1) / hz
         moving = forward(pose, rate, times, degree, lengths, {s.segment for s in sensors})
         chance = [source(seed, "imu", *key, round(hz * 1000)) for key in keys]
         readings[hz] = measure(moving, sensors, chance, None if tilt is None else tilt[:, some])

@@ -117,7 +117,8 @@ def record(motion: Motion, seed: int, setup: Setup) -> tuple[list[dict[str, Stre
         if moving is None:
             pose = motion.stack(joints)
         else:
-            extra = [np.broadcast_to(motion.joints[name], (*moving.position.shape[:2], 3)) for name in trunk]
+            at = motion.joints
+            extra = [np.broadcast_to(at[name], (*moving.position.shape[:2], 3)) for name in trunk]
             pose = np.concatenate([landmarks(moving, motion.body, skeleton), *(e[:, :, None] for e in extra)], axis=2)
         pose = np.moveaxis(np.ascontiguousarray(np.moveaxis(pose, -1, 0)), 0, -1)  # long rows for the cameras
         count = skeleton.num_joints
@@ -145,11 +146,12 @@ def _mechanics(motion: Motion, seed: int, setup: Setup) -> tuple[Signals | Kinem
     positions = {"pose", *VIEWS} & set(setup.modalities)
     if sensors or (setup.skeleton != "kinect20" and positions):
         pose, end = pose_of(motion), (int(motion.lengths.max()) - 1) / motion.fps
+        start = motion.margin / motion.fps
         if sensors:
-            readings = read(pose, motion.fps, end, sensors, seed, keys_of(motion), motion.lengths, tilt=tilt)
+            readings = read(pose, motion.fps, end, sensors, seed, keys_of(motion), motion.knots, tilt=tilt, start=start)
         if setup.skeleton != "kinect20" and positions:
-            times = np.arange(int(motion.lengths.max())) / motion.fps
-            moving = forward(pose, motion.fps, times, lengths=motion.lengths)
+            times = start + np.arange(int(motion.lengths.max())) / motion.fps
+            moving = forward(pose, motion.fps, times, lengths=motion.knots)
     return moving, readings
 
 
