@@ -11,6 +11,7 @@ from torch_geometric.data.storage import NodeStorage
 
 from graphnets.transforms.base import Transform
 from graphnets.transforms.masking import blank, masked_mean
+from graphnets.transforms.sensors import axis_channels
 
 if TYPE_CHECKING:
     from graphnets.data import MotionBatch
@@ -30,19 +31,21 @@ class Normalize(Transform):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, per: Literal["channel", "joint"] = "channel", modality: str = "pose") -> None:
+    def __init__(self, per: Literal["channel", "joint", "vector"] = "channel", modality: str = "pose") -> None:
         """Choose what shares its statistics.
 
         Args:
-            per: ``"channel"`` for one mean and deviation a channel, ``"joint"`` for one a joint and channel.
+            per: ``"channel"`` for one mean and deviation a channel, ``"joint"`` for one a joint and channel;
+                ``"vector"``, for inertial sensors, divides each acceleration and each angular rate by its root mean
+                square and subtracts nothing, so that it is the same however a sensor is mounted.
             modality: The node type that is changed.
 
         Raises:
             ValueError: ``per`` is unknown.
         """
         super().__init__(modality)
-        if per not in ("channel", "joint"):
-            raise ValueError(f"per must be 'channel' or 'joint', got {per!r}")
+        if per not in ("channel", "joint", "vector"):
+            raise ValueError(f"per must be 'channel', 'joint' or 'vector', got {per!r}")
         self.per = per
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("std", torch.empty(0))
@@ -66,7 +69,9 @@ class Normalize(Transform):
         """
         over = (0, 1, 2) if self.per == "channel" else (0, 1)
         count = mean = square = torch.zeros((), dtype=torch.float64)
+        store = None
         for batch in batches:
+            store = batch[self.modality]
             x, mask = batch[self.modality].x.double(), batch[self.modality].mask[..., None]
             n = mask.expand(x.shape).sum(over).cpu()
             center = masked_mean(x, mask, over)
@@ -81,6 +86,9 @@ class Normalize(Transform):
         std = (square / count.clamp(min=1)).sqrt()
         # What varies less than float32 can tell apart from the mean is a constant.
         std = torch.where(std > 1e-7 * mean.abs(), std, 1)
+        if self.per == "vector":
+            assert store is not None
+            mean, std = torch.zeros_like(mean), _lengths(square / count.clamp(min=1) + mean.square(), store)
         self.mean, self.std = mean.to(self.mean), std.to(self.std)
 
     def transform(self, store: NodeStorage) -> None:
@@ -107,3 +115,15 @@ class Normalize(Transform):
             if saved is not None:
                 setattr(self, name, getattr(self, name).new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _lengths(squares: Tensor, store: NodeStorage) -> Tensor:
+    """The root mean square of an axis of each vector, from mean squares ``[V, C]``."""
+    as_nodes = squares.shape[1] == 1
+    names = tuple(store.skeleton.joints) if as_nodes else tuple(store.channels)
+    squares = squares.T if as_nodes else squares
+    out = torch.ones_like(squares)
+    for triple in axis_channels(names, "the nodes" if as_nodes else "the channels"):
+        size = squares[:, triple].mean(1, keepdim=True).sqrt()
+        out[:, triple] = torch.where(size > 0, size, 1.0).expand(-1, 3)
+    return out.T if as_nodes else out

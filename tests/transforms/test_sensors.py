@@ -8,7 +8,7 @@ import torch
 
 from graphnets.data import MotionBatch
 from graphnets.skeleton import Skeleton
-from graphnets.transforms import AxisGraph, RandomBias, RandomGain, RandomMounting
+from graphnets.transforms import AxisGraph, Normalize, RandomBias, RandomGain, RandomMounting
 
 CHANNELS = ("acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z")
 SENSORS = Skeleton.load("tan_imu8")
@@ -104,3 +104,16 @@ def test_what_is_no_sensor_is_refused() -> None:
         RandomMounting().train()(batch)
     with pytest.raises(ValueError, match="degrees"):
         RandomMounting(181)
+
+
+@pytest.mark.parametrize("make", [worn, axes])
+def test_vectors_are_normalised_alike_however_they_are_mounted(make) -> None:  # type: ignore[no-untyped-def]
+    batch = make(50)
+    plain, turned = Normalize("vector", "imu"), Normalize("vector", "imu")
+    plain.fit([batch])
+    turned.fit([RandomMounting(180).train()(batch)])
+    assert (plain.mean == 0).all() and torch.allclose(plain.std, turned.std, rtol=1e-5)
+    x = batch["imu"].x if batch["imu"].x.shape[-1] == 6 else batch["imu"].x.transpose(2, 3)
+    size = x[..., 3:].square().mean((0, 1, 3)).sqrt()
+    std = plain.std if plain.std.shape[-1] == 6 else plain.std.T
+    assert torch.allclose(std[:, 3:], size[:, None].expand(-1, 3), rtol=1e-5)
