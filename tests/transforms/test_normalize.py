@@ -116,7 +116,7 @@ def test_errors(make_batch):
     batch["pose"].mask = torch.zeros_like(batch["pose"].mask)
     with pytest.raises(ValueError, match="modality 'pose' has no observed entry"):
         Normalize().fit([batch])
-    with pytest.raises(ValueError, match="per must be 'channel' or 'joint', got 'clip'"):
+    with pytest.raises(ValueError, match="per must be 'channel', 'joint' or 'vector', got 'clip'"):
         Normalize("clip")  # type: ignore[arg-type]
     transform = Normalize("joint")
     transform.fit([make_batch()])
