@@ -134,9 +134,10 @@ class RunRecord(pl.Callback):
                 for key in ("per_class", "confusion", "classes", "per_target", "per_subject")
             },
             "epochs": trainer.current_epoch,
-            "parameters": sum(p.numel() for p in task.parameters()),
+            "parameters": count_parameters(task),
             "checkpoint": Path(checkpoint).name,
             **({"pretrained": task.pretrained} if task.pretrained else {}),
+            **({"teachers": teachers} if (teachers := teachers_of(task)) else {}),
             "wall_seconds": round(self._seconds(), 1),
             "store_checksum": store.checksum,
             "git_commit": git_commit(),
@@ -150,6 +151,18 @@ class RunRecord(pl.Callback):
     def _details(task: Task) -> dict[str, dict[str, Any]]:
         objectives = {name: task.objective(name) for name in task.objectives}
         return {name: o.details(o.stage_metrics("test")) for name, o in objectives.items() if o.test is not None}
+
+
+def teachers_of(task: Task) -> dict[str, dict[str, str]]:
+    """What objectives learned from, by objective: files and their SHA-256."""
+    found = {name: task.objective(name).sources() for name in task.objectives}
+    return {name: sources for name, sources in found.items() if sources}
+
+
+def count_parameters(task: Task) -> int:
+    """How many it predicts with: without those of objectives that are losses only."""
+    unused = (task.objective(name) for name in task.objectives if not task.objective(name).predicts)
+    return sum(p.numel() for p in task.parameters()) - sum(p.numel() for o in unused for p in o.parameters())
 
 
 def collect(

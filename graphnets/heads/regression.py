@@ -44,5 +44,8 @@ class SequenceHead(nn.Module):
         time = torch.arange(frames, device=y.device)
         last = y.shape[1] - 1
         lower = (time // self.time_stride).clamp(max=last)
+        upper = (lower + 1).clamp(max=last)
         share = (time % self.time_stride).to(y.dtype)[:, None] / self.time_stride
-        return torch.lerp(y[:, lower], y[:, (lower + 1).clamp(max=last)], share)
+        if features.mask is not None:  # behind the end of a clip there is nothing to go to
+            share = share * features.mask.any(2)[:, upper, None]
+        return torch.lerp(y[:, lower], y[:, upper], share)

@@ -36,5 +36,7 @@ def knee_moments(centre: Array, force: Array, knee: Array, shank: Array, mass: A
     """
     if side not in ("left", "right"):
         raise ValueError(f"side is {side!r}; allowed are left and right")
-    moment = np.nan_to_num(apply_back(shank, cross(centre - knee, force)) / mass[..., None])
+    bears = np.isfinite(centre).all(-1, keepdims=True)
+    arm = np.where(bears, centre - knee, 0.0)
+    moment = apply_back(shank, cross(arm, force)) / mass[..., None]
     return (1.0 if side == "right" else -1.0) * moment[..., 2], moment[..., 0]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from graphnets.data import MotionBatch, MotionDataModule
+from graphnets.data import MotionBatch
 from graphnets.data.store import UNLABELLED
 from graphnets.encoders import Encoder, Features
 from graphnets.losses import Criterion
@@ -65,7 +65,7 @@ class Distillation(Objective):
         listen(encoder, list(self.taps), self._heard)
         self.placeholder = nn.Parameter(torch.zeros(()), requires_grad=False)  # the device, for metrics
 
-    def prepare(self, data: MotionDataModule) -> None:
+    def ready(self) -> None:
         """Load the teacher."""
         if not self._teacher:
             self._teacher = [Teacher(self.path, self.teacher_objective, list(self.taps.values()))]
@@ -80,7 +80,7 @@ class Distillation(Objective):
         if not self.training:
             return ObjectiveOutput(nothing, nothing, {}, count=0)
         if not self._teacher:
-            raise ValueError("the teacher is loaded by prepare(), which a Trainer calls")
+            raise ValueError("the teacher is loaded by ready(), which a Trainer calls before it fits")
         of = self.of or next(iter(predictions), "")
         if of not in predictions:
             raise ValueError(f"no objective {self.of!r} before this one; there are {', '.join(predictions) or 'none'}")
@@ -89,6 +89,8 @@ class Distillation(Objective):
         student = Knowledge(predictions[of], masked_mean(features.x, features.mask, (1, 2)), tuple(layers))
         try:
             loss = self._compare(student, teacher, self._labels(batch, len(teacher.logits)))
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             shapes = [[list(p.shape) for p in (k.logits, k.embedding, *k.layers)] for k in (student, teacher)]
             raise ValueError(
@@ -128,6 +130,10 @@ class Distillation(Objective):
             return torch.full((n,), UNLABELLED, device=self.placeholder.device)
         found: Tensor = batch[label]
         return found
+
+    def sources(self) -> dict[str, str]:
+        """The teacher."""
+        return self._teacher[0].sources if self._teacher else {}
 
     def metrics(self) -> MetricCollection:
         """None: what it is good for shows in the other objectives."""

@@ -64,6 +64,13 @@ class Objective(Configurable):
     def prepare(self, data: MotionDataModule) -> None:
         """Check against the data and take from its training side what the loss needs; before fitting."""
 
+    def ready(self) -> None:
+        """Get what training alone needs, such as a teacher; before fitting, not before a test."""
+
+    def sources(self) -> dict[str, str]:
+        """Files that it learns from, for the run record: the name of each and the SHA-256 of its bytes."""
+        return {}
+
     @abstractmethod
     def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """Predict and compare.

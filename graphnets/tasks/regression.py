@@ -47,6 +47,7 @@ class SequenceRegression(Objective):
 
     mean: Tensor
     scale: Tensor
+    fitted: Tensor
 
     def __init__(
         self, target: str, joints: list[str], channels: list[str], dropout: float = 0.0, weight: float = 1.0
@@ -60,6 +61,7 @@ class SequenceRegression(Objective):
         self.subjects: list[str] = []
         self.register_buffer("mean", torch.zeros(len(self.names)))
         self.register_buffer("scale", torch.ones(len(self.names)))
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
 
     @property
     def framewise(self) -> tuple[str, ...]:
@@ -73,7 +75,9 @@ class SequenceRegression(Objective):
         )
 
     def prepare(self, data: MotionDataModule) -> None:
-        """Find the targets, and their mean and spread on the training side.
+        """Find the targets, and, once and for all, their mean and spread on the training side.
+
+        A task from a checkpoint keeps those that it was trained with, whatever it is tested on.
 
         Raises:
             ValueError: The store lacks the modality, a joint or a channel; it isn't read; or a target has no value, or
@@ -85,6 +89,10 @@ class SequenceRegression(Objective):
                 f"the store {data.store.path} has {data.store.modalities}"
             )
         self.subjects = sorted({str(s) for s in data.store.subjects})
+        self.validation = self.test = None  # made for the subjects of another store
+        if bool(self.fitted):
+            self._targets(data.store.read(data.train_set.rows[:1], [self.target]))
+            return
         total = torch.zeros(3, len(self.names), dtype=torch.float64)
         shift: Tensor | None = None  # near the mean, so that the squares don't drown the spread
         for rows in torch.arange(len(data.train_set)).split(CHUNK):
@@ -105,6 +113,7 @@ class SequenceRegression(Objective):
             )
         self.mean.copy_(mean + shift)
         self.scale.copy_(scale)
+        self.fitted.fill_(True)
 
     def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """See :meth:`Objective.forward`; without the target modality, as when predicting, there is no loss.
@@ -137,9 +146,17 @@ class SequenceRegression(Objective):
         return MetricCollection({"series": SeriesErrors(len(self.names), max(len(self.subjects), 1), self.mean)})
 
     def update(self, metrics: MetricCollection, output: ObjectiveOutput, batch: MotionBatch) -> None:
-        """See :meth:`Objective.update`."""
+        """See :meth:`Objective.update`.
+
+        Raises:
+            ValueError: A prediction is not finite where there is a target.
+        """
         if output.target is None:
             return
+        broken = (~output.prediction.isfinite() & output.target.isfinite()).flatten(1).any(1)
+        if bool(broken.any()):
+            names = [name for name, bad in zip(batch.id, broken.tolist(), strict=True) if bad]
+            raise ValueError(f"predictions of {', '.join(self.names)} are not finite for {', '.join(names[:5])}")
         places = {name: i for i, name in enumerate(self.subjects)}
         codes = torch.tensor([places[str(s)] for s in batch.subject], device=output.target.device)
         metrics.update(output.prediction.detach(), output.target, codes)

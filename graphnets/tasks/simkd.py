@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graphnets.data import MotionBatch, MotionDataModule
+from graphnets.data import MotionBatch
 from graphnets.encoders import Encoder, Features
 from graphnets.nn import MaskedBatchNorm
 from graphnets.tasks.classification import Classification
@@ -39,6 +40,8 @@ class SimKD(Classification):
         ValueError: A number is out of its range.
     """
 
+    taught: Tensor
+
     def __init__(
         self,
         teacher: str,
@@ -54,6 +57,7 @@ class SimKD(Classification):
             raise ValueError(f"channels is {channels} and factor {factor}; at least 1, and factor at most channels")
         self.path, self.channels, self.factor = teacher, channels, factor
         self._teacher: list[Teacher] = []
+        self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
 
     def build(self, encoder: Encoder) -> None:
         """The projector, and room for the teacher's classifier."""
@@ -65,13 +69,13 @@ class SimKD(Classification):
         super().build(wide)
         self.head.requires_grad_(False)
 
-    def prepare(self, data: MotionDataModule) -> None:
+    def ready(self) -> None:
         """Take the classifier of the teacher.
 
         Raises:
-            ValueError: It doesn't fit: other classes, another width, or another kind of pooling.
+            ValueError: It doesn't fit: other classes, another width, another kind of pooling, or another classifier
+                than the one that was taken when training began.
         """
-        super().prepare(data)
         if self._teacher:
             return
         teacher = Teacher(self.path)
@@ -83,8 +87,16 @@ class SimKD(Classification):
                 f"{self.path}: the teacher has channels {teacher.task.encoder.out_channels} and peak {theirs.peak}, "
                 f"not {self.channels} and {self.peak}"
             )
-        self.head.load_state_dict(theirs.head.state_dict())
+        head = theirs.head.state_dict()
+        if bool(self.taught) and any(not torch.equal(v.cpu(), head[k]) for k, v in self.head.state_dict().items()):
+            raise ValueError(f"{self.path}: the teacher's classifier is another one than when training began")
+        self.head.load_state_dict(head)
+        self.taught.fill_(True)
         self._teacher = [teacher]
+
+    def sources(self) -> dict[str, str]:
+        """The teacher."""
+        return self._teacher[0].sources if self._teacher else {}
 
     def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """See :meth:`Objective.forward`; in evaluation the loss is the cross-entropy."""
@@ -94,7 +106,7 @@ class SimKD(Classification):
         if not self.training:
             return output
         if not self._teacher:
-            raise ValueError("the teacher is loaded by prepare(), which a Trainer calls")
+            raise ValueError("the teacher is loaded by ready(), which a Trainer calls before it fits")
         theirs = self._teacher[0](batch).read
         assert theirs is not None
         loss = F.mse_loss(self.head.pool(projected), theirs)

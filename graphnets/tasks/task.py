@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -23,6 +22,7 @@ from graphnets.encoders.fusion import MultiModalEncoder
 from graphnets.runtime import epoch_seed
 from graphnets.spec import Configurable, from_spec, to_spec
 from graphnets.tasks.objective import Objective, ObjectiveOutput
+from graphnets.tasks.teacher import digest
 from graphnets.transforms import RandomTransform, Transform
 from graphnets.version import __version__
 
@@ -124,6 +124,8 @@ class Task(pl.LightningModule):
         data = self._data()
         for name in self.objectives:
             self.objective(name).prepare(data)
+            if stage == "fit":
+                self.objective(name).ready()
         self._fit_transforms(data)
         with torch.no_grad():
             was_training = self.training
@@ -368,6 +370,12 @@ def start_from(encoder: Encoder, path: Path) -> dict[str, str]:
     """
     checkpoint = load_checkpoint(path, "cpu")
     prefix = "encoder."
+    other = from_spec(checkpoint[SPEC]["encoder"], Configurable)
+    if graphs_of(other) != graphs_of(encoder):
+        raise ValueError(
+            f"{path}: its encoder was made for other joints or edges than this one's, "
+            f"{', '.join(encoder.skeleton.joints)}"
+        )
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     own = encoder.state_dict()
     wrong = [f"{key} is missing" for key in own if key not in weights]
@@ -382,7 +390,13 @@ def start_from(encoder: Encoder, path: Path) -> dict[str, str]:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(f"{path}: holds another encoder, {there}: {'; '.join(wrong[:3])}{more}")
     encoder.load_state_dict(weights)
-    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"file": path.name, "sha256": digest(path)}
+
+
+def graphs_of(encoder: Encoder) -> list[tuple[Any, ...]]:
+    """Joints and edges that an encoder was made for, of each modality."""
+    skeletons = encoder.skeletons.values() if isinstance(encoder, MultiModalEncoder) else [encoder.skeleton]
+    return [(skeleton.joints, skeleton.edges) for skeleton in skeletons]
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

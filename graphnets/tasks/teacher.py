@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ class Teacher:
         from graphnets.tasks.task import Task  # a task has objectives, and this is part of one
 
         self.task = Task.from_checkpoint(checkpoint)
+        self.sources = {Path(checkpoint).name: digest(checkpoint)}
         self.task.requires_grad_(False)
         names = list(self.task.objectives)
         self.objective = names[0] if objective is None else objective
@@ -104,6 +106,12 @@ class Teacher:
         return unpack(parts)
 
 
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def unpack(parts: Sequence[Tensor]) -> Knowledge:
     """Knowledge from logits, embedding, what the classifier reads, and layers, in this order."""
     return Knowledge(parts[0], parts[1], tuple(parts[3:]), parts[2])
@@ -128,21 +136,25 @@ def listen(encoder: nn.Module, taps: Sequence[str], heard: dict[str, Tensor]) ->
     Raises:
         ValueError: In a pass, if a layer puts out something else.
     """
-
-    def listener(name: str) -> Any:
-        def note(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, tuple) and output:  # our blocks hand on the mask too
-                output = output[0]
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise ValueError(f"layer {name!r} puts out {shape}, not features [N, T', V', D]; tap another one")
-            heard[name] = output
-
-        return note
-
     known = dict(encoder.named_modules())
     for name in taps:
-        known[name].register_forward_hook(listener(name))
+        known[name].register_forward_hook(_Note(name, heard))
+
+
+@dataclass
+class _Note:
+    """A hook; no closure, so that the copy of a task listens for itself."""
+
+    name: str
+    heard: dict[str, Tensor]
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, tuple) and output:  # our blocks hand on the mask too
+            output = output[0]
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"layer {self.name!r} puts out {shape}, not features [N, T', V', D]; tap another one")
+        self.heard[self.name] = output
 
 
 def layers_of(features: Features, heard: dict[str, Tensor]) -> list[Tensor]:

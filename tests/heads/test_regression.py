@@ -29,5 +29,19 @@ def test_equals_a_loop(stride: int, frames: int) -> None:
     for n in range(2):
         for t in range(frames):
             whole, share = divmod(t, stride)
-            expected = (1 - share / stride) * at(n, whole) + share / stride * at(n, whole + 1)
+            above = min(whole + 1, kept - 1)
+            part = share / stride if bool(mask[n, above].any()) else 0.0
+            expected = (1 - part) * at(n, whole) + part * at(n, above)
             assert torch.allclose(found[n, t], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("frames", [9, 10, 11, 12])
+def test_padding_changes_nothing(frames: int) -> None:
+    torch.manual_seed(0)
+    head, kept = SequenceHead(5, 3, 4, 2), -(-frames // 2)
+    x = torch.randn(1, kept, 3, 5)
+    longer = torch.cat([x, torch.randn(1, 4, 3, 5)], 1)
+    mask = torch.zeros(1, kept + 4, 3, dtype=torch.bool)
+    mask[:, :kept] = True
+    short = head(Features(x, None), frames)
+    assert torch.allclose(head(Features(longer, mask), 2 * (kept + 4))[:, :frames], short, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_every_loss_compares_the_same_recordings(store: Store, teacher: Path, cr
     task, data = student(Distillation(str(teacher), criterion)), MotionDataModule(store, "split", batch_size=6)
     data.setup("fit")
     objective = task.objective("d0")
-    objective.prepare(data)
+    objective.ready()
     task.train()
     rows = [5, 0, 9, 2]
     batch = data.train_set.__getitems__(rows)
@@ -163,12 +164,12 @@ def test_the_teacher_stays_as_it_is_and_out_of_the_checkpoint(store: Store, teac
     names = [name for name, _ in task.named_parameters()]
     assert any("semantic" in name for name in names), "projections are learned"
     assert sum(p.numel() for p in task.parameters()) < sum(before[name].numel() for name in now) + 10_000
-    run.test(task, datamodule=MotionDataModule(store, "split", batch_size=6), verbose=False)
     run.save_checkpoint(tmp_path / "s.ckpt", weights_only=True)
     teacher_file = teacher.read_bytes()
     teacher.unlink()
     try:
         alone = Task.from_checkpoint(tmp_path / "s.ckpt")
+        trainer().test(alone, datamodule=MotionDataModule(store, "split", batch_size=6), verbose=False)
         batch = MotionDataModule(store, "split").store.read(torch.arange(3), ["imu"])
         with torch.no_grad():
             assert torch.allclose(alone(batch)["move"].prediction, task.eval()(batch)["move"].prediction, atol=1e-6)
@@ -180,7 +181,7 @@ def test_taps_compare_layer_by_layer(store: Store, teacher: Path) -> None:
     distil = Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.1", "blocks.1": "blocks.0"})
     task, data = student(distil), MotionDataModule(store, "split", batch_size=6)
     data.setup("fit")
-    distil.prepare(data)
+    distil.ready()
     task.train()
     out = task(data.train_set.__getitems__([0, 1, 2, 3]))["d0"]
     assert out.loss > 0 and out.loss.requires_grad
@@ -188,7 +189,33 @@ def test_taps_compare_layer_by_layer(store: Store, teacher: Path) -> None:
         with pytest.raises(ValueError, match=message):
             student(Distillation(str(teacher), AttentionTransfer(), taps=taps))
     with pytest.raises(ValueError, match=r"the teacher .* has no layer blocks\.9"):
-        Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.9"}).prepare(data)
+        Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.9"}).ready()
+
+
+def test_a_copy_listens_for_itself(store: Store, teacher: Path) -> None:
+    task, data = (
+        student(Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.0"})),
+        MotionDataModule(store, "split", batch_size=6),
+    )
+    data.setup("fit")
+    twin = copy.deepcopy(task).train()
+    objective = twin.objective("d0")
+    objective.ready()
+    assert twin(data.train_set.__getitems__([0, 1]))["d0"].loss > 0
+    original = task.objective("d0")
+    assert isinstance(original, Distillation) and not original._heard
+
+
+def test_memory_that_runs_out_is_not_called_a_misfit(store: Store, teacher: Path) -> None:
+    class Hungry(KnowledgeDistillation):
+        def forward(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("no more")
+
+    task, data = student(Distillation(str(teacher), Hungry())), MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+    task.objective("d0").ready()
+    with pytest.raises(torch.OutOfMemoryError):
+        task.train()(data.train_set.__getitems__([0, 1]))
 
 
 def test_what_does_not_fit_is_told(store: Store, teacher: Path, tmp_path: Path) -> None:
@@ -197,7 +224,7 @@ def test_what_does_not_fit_is_told(store: Store, teacher: Path, tmp_path: Path) 
 
     def fails(objective: Distillation, message: str, modalities: list[str] | None = None) -> None:
         task = student(objective)
-        objective.prepare(data)
+        objective.ready()
         task.train()
         with pytest.raises(ValueError, match=message):
             task(data.store.read(torch.arange(4), modalities or ["imu", "pose"]))
@@ -206,9 +233,9 @@ def test_what_does_not_fit_is_told(store: Store, teacher: Path, tmp_path: Path) 
     fails(Distillation(str(teacher), KnowledgeDistillation(), of="other"), "no objective 'other' before this one")
     fails(Distillation(str(teacher), KnowledgeDistillation()), "pose isn't read from the store", ["imu"])
     with pytest.raises(ValueError, match="no objective 'x'; it has move"):
-        Distillation(str(teacher), KnowledgeDistillation(), teacher_objective="x").prepare(data)
+        Distillation(str(teacher), KnowledgeDistillation(), teacher_objective="x").ready()
     with pytest.raises(ValueError, match="no such checkpoint"):
-        Distillation(str(tmp_path / "no.ckpt"), KnowledgeDistillation()).prepare(data)
+        Distillation(str(tmp_path / "no.ckpt"), KnowledgeDistillation()).ready()
 
 
 def test_simkd_speaks_through_the_teachers_classifier(store: Store, teacher: Path, tmp_path: Path) -> None:
@@ -220,7 +247,15 @@ def test_simkd_speaks_through_the_teachers_classifier(store: Store, teacher: Pat
     run.fit(task, datamodule=data)
     head = Task.from_checkpoint(teacher).objective("move").head.state_dict()
     assert all(torch.equal(value, head[name]) for name, value in sim.head.state_dict().items())
+    assert list(sim.sources()) == [teacher.name]
     run.save_checkpoint(tmp_path / "s.ckpt", weights_only=True)
+    alone = Task.from_checkpoint(tmp_path / "s.ckpt")
+    resumed = alone.objective("move")
+    assert isinstance(resumed, SimKD)
+    with torch.no_grad():
+        resumed.head.linear.bias += 1
+    with pytest.raises(ValueError, match="another one than when training began"):
+        resumed.ready()
     alone = Task.from_checkpoint(tmp_path / "s.ckpt")
     batch = data.store.read(torch.arange(3), ["imu"])
     with torch.no_grad():
@@ -229,3 +264,4 @@ def test_simkd_speaks_through_the_teachers_classifier(store: Store, teacher: Pat
         wrong = SimKD(str(teacher), "move", 3, channels=8, peak=True)
         wrong.build(encoder)
         wrong.prepare(data)
+        wrong.ready()

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from graphnets.encoders import STGCN
+from graphnets.skeleton import Skeleton
 from graphnets.tasks import Classification, Task
 
 
@@ -38,6 +39,11 @@ def test_the_encoder_starts_there_and_the_head_anew(checkpoint: Path) -> None:
 def test_another_encoder_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds another encoder, .*STGCN.* is \[\d+.*\], the encoder's \[\d+"):
         Task(encoder(2, width=12), {"b": Classification("b", 5)}, pretrained=str(checkpoint))
+    joints = Skeleton.load("coco17").joints
+    reversed_ = Skeleton.load("coco17").subset(list(reversed(joints)))
+    turned = STGCN(reversed_, 2, widths=[8], strides=[1], kernel=3)
+    with pytest.raises(ValueError, match="made for other joints or edges"):
+        Task(turned, {"b": Classification("b", 5)}, pretrained=str(checkpoint))
     deeper = STGCN("coco17", 2, widths=[8, 8], strides=[1, 1], kernel=3)
     with pytest.raises(ValueError, match=r"is missing.*more"):
         Task(deeper, {"b": Classification("b", 5)}, pretrained=str(checkpoint))

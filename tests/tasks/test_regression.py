@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from graphnets.callbacks import Media, RunRecord
-from graphnets.data import MotionDataModule, Store, StoreWriter
+from graphnets.data import MotionDataModule, Store, StoreWriter, Subjects
 from graphnets.encoders import STGCN
 from graphnets.skeleton import Skeleton
 from graphnets.tasks import SequenceRegression, Task
@@ -162,3 +162,29 @@ def test_what_moves_the_input_alone_is_refused(transform: torch.nn.Module) -> No
     with pytest.raises(ValueError, match=r"moves 'pose' (in time|from side to side), but objective 'f' compares"):
         Task(encoder, {"f": objective}, transforms={"t": transform})  # type: ignore[dict-item]
     Task(encoder, {"f": SequenceRegression("force", ["left"], ["y"])}, transforms={"t": RandomRotate(10)})
+
+
+def test_a_trained_scale_stays_whatever_it_is_tested_on(store: Store) -> None:
+    task, data = task_of(), data_of(store)
+    data.setup("fit")
+    objective = task.objective("force")
+    assert isinstance(objective, SequenceRegression)
+    objective.prepare(data)
+    before = objective.mean.clone(), objective.scale.clone()
+    other = MotionDataModule(store, Subjects(["c"], ["d"]), batch_size=8)
+    other.setup("fit")
+    objective.prepare(other)
+    assert torch.equal(objective.mean, before[0]) and torch.equal(objective.scale, before[1])
+
+
+def test_a_prediction_that_is_no_number_is_told(store: Store) -> None:
+    task, data = task_of(), data_of(store)
+    data.setup("fit")
+    objective = task.objective("force")
+    objective.prepare(data)
+    batch = data.train_set.__getitems__([0, 1])
+    out = task.eval()(batch)["force"]
+    out.prediction = out.prediction.clone()
+    out.prediction[1, 3, 0] = torch.nan
+    with pytest.raises(ValueError, match=f"not finite for {batch.id[1]}"):
+        objective.observe("test", out, batch)
