@@ -1,11 +1,16 @@
-"""Settings of the process: random numbers that survive an interruption, memory that is not handed back, matmul."""
+"""Settings of the process: random numbers that survive an interruption, freed memory, matmul, workers."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import time
+from multiprocessing import parent_process
+from threading import Thread
 
 import torch
+from threadpoolctl import threadpool_limits
 
 _LARGEST_PRIME = 2**32 - 5
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -63,3 +68,20 @@ def fast_matmul() -> bool:
         return True
     torch.set_float32_matmul_precision(before)
     return False
+
+
+def settle_worker() -> None:
+    """Settings of a process that does many small products: allocator, one thread of linear algebra.
+
+    A process that was started by :mod:`multiprocessing` also ends when the one that started it is gone, even killed.
+    """
+    keep_freed_memory()
+    threadpool_limits(1)
+    if (parent := parent_process()) is not None:
+        Thread(target=_follow, args=(parent.pid,), daemon=True).start()
+
+
+def _follow(parent: int | None) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

@@ -12,6 +12,7 @@ started again.
 from __future__ import annotations
 
 import argparse
+import signal
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,12 +23,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from threadpoolctl import threadpool_limits
 
 from graphnets.data import Store, StoreWriter
 from graphnets.data.card import load_card
 from graphnets.data.scripts import make_console, progress_bar, run_script, store_table
-from graphnets.runtime import keep_freed_memory
+from graphnets.runtime import settle_worker
 from graphnets.simulation import (
     EXERCISES,
     MODALITIES,
@@ -45,6 +45,8 @@ from graphnets.simulation.worn import PLACES, sensor_skeleton
 from graphnets.skeleton import Skeleton
 
 CARD = Path(__file__).with_name("card.yaml")
+GENERATOR = 2
+"""Counts up whenever the same settings come to mean other movement, so that no two kinds are mixed in a store."""
 LEAST_SUBJECTS = 3
 """One to train on, one to validate on, one to test on."""
 
@@ -112,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console, card = make_console(), store_card(load_card(CARD), settings, setup)
     if options.store.exists():
         return already_there(console, options.store, card)
-    settle()
+    settle_worker()
     write(options.store, card, settings, setup, options.workers, console)
     store = Store(options.store)
     console.print(exercise_table(store))
@@ -147,7 +149,7 @@ def store_card(card: Mapping[str, Any], settings: Mapping[str, Any], setup: Setu
         **card,
         "modalities": {name: modality_of(card, name, setup) for name in setup.modalities},
         "labels": {"exercise": {"classes": chosen}, "mistake": {"classes": mistake_classes(chosen)}},
-        "settings": {**settings, **settings_of(setup)},
+        "settings": {"generator": GENERATOR, **settings, **settings_of(setup)},
         "protocols": {"by_subject": split},
     }
 
@@ -184,10 +186,20 @@ def already_there(console: Console, path: Path, card: Mapping[str, Any]) -> int:
     there = Store(path)
     for key in ("name", "settings"):
         if there.card.get(key) != card[key]:
-            raise ValueError(f"{path} exists already with {key} {there.card.get(key)}, not {card[key]}; choose another")
+            raise ValueError(
+                f"{path} exists already with other {_differing(there.card.get(key), card[key], key)}; choose another"
+            )
     message = f"{path} is complete already: {len(there)} sequences, checksum {there.checksum}"
     console.print(Text(message), soft_wrap=True)
     return 0
+
+
+def _differing(there: Any, wanted: Any, key: str) -> str:
+    """What differs, in words."""
+    if not (isinstance(there, Mapping) and isinstance(wanted, Mapping)):
+        return f"{key} {there!r}, not {wanted!r}"
+    names = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+    return f"{key}: " + ", ".join(f"{name} {there.get(name)!r}, not {wanted.get(name)!r}" for name in names)
 
 
 def write(
@@ -211,12 +223,6 @@ def _kinds(exercises: Sequence[str]) -> list[Clip]:
     return plan(1, 1, exercises)
 
 
-def settle() -> None:
-    """Settings of a process that generates: the products are small, threads of the linear algebra only cost."""
-    keep_freed_memory()
-    threadpool_limits(1)
-
-
 def made(clips: Iterator[list[Clip]], seed: int, fps: float, setup: Setup, workers: int) -> Iterator[list[Recording]]:
     """Recordings of groups of clips, in their order; never more than a few groups at once, however many there are."""
     if workers == 1:
@@ -224,18 +230,26 @@ def made(clips: Iterator[list[Clip]], seed: int, fps: float, setup: Setup, worke
             yield render(group, seed, fps, setup)
         return
     # Started afresh: a fork would carry along the threads of PyTorch.
-    with ProcessPoolExecutor(workers, get_context("spawn"), settle) as pool:
-        waiting: deque[Future[list[Recording]]] = deque()
-        try:
-            for group in clips:
-                waiting.append(pool.submit(render, group, seed, fps, setup))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), settle_worker)
+    waiting: deque[Future[list[Recording]]] = deque()
+    try:
+        for group in clips:
+            waiting.append(submit(pool, render, group, seed, fps, setup))
+            if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def submit(pool: ProcessPoolExecutor, *work: Any) -> Future[list[Recording]]:
+    """Hand work to a pool whose processes leave Ctrl-C to this one: they are started, if need be, with it blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(*work)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def add(writer: StoreWriter, recording: Recording) -> None:
