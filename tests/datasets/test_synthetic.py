@@ -47,7 +47,7 @@ def test_the_store_is_sound_and_holds_the_plan(store):
     assert store.modalities == ["pose", "pose2d"]
     assert store.labels == {"exercise": list(EXERCISES), "mistake": mistake_classes()}
     assert store.card["settings"] == {
-        "generator": recipe.GENERATOR,
+        "generator": 2,
         **{"subjects": 3, "repetitions": 1, "seed": 0, "fps": 30.0, "exercises": list(EXERCISES)},
         **{"modalities": ["pose", "pose2d"], "skeleton": "kinect20", "distortion": 0.05},
     }
