@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphnets.simulation.body import Body
 from graphnets.simulation.chain import INDEX, Kinematics
@@ -127,7 +128,7 @@ def distribute(
         f_k = w_k (F + mu x r_k + F_y (t_k - sum w t)),  n_k = w_k reach^2 mu,
 
     all times :func:`support`. This rule is a choice: how people share a load between two feet is not determined by
-    mechanics. Contacts may pull if the body is out of balance.
+    mechanics. Contacts may pull if the body is out of balance: :func:`pushed` sees to that.
 
     Args:
         needed: ``[R, T, 3]`` each.
@@ -153,6 +154,37 @@ def distribute(
     matrix += (whole[..., None] == 0.0) * np.eye(3)  # nothing is active: any regular matrix will do
     mu = _solve(matrix, moment)[..., None, :]
     return aim + weight * cross(mu, arm), weight * reach**2 * mu
+
+
+def pushed(
+    needed: Wrench, points: Array, activations: Array, slopes: Array | float, may_pull: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """Share a wrench as :func:`distribute` does, among contacts that push.
+
+    Where some would pull, the others bear it all; where all would, nobody does, and the wrench is left over.
+
+    Args:
+        needed: ``[R, T, 3]`` each.
+        points: Of the contacts, ``[R, T, K, 3]``.
+        activations: 0 to 1, ``[R, T, K]``.
+        slopes: From :func:`aims`.
+        may_pull: Which are held down, ``[K]``.
+
+    Returns:
+        Forces and free moments about the points, ``[R, T, K, 3]`` each.
+    """
+    force, free = distribute(needed, points, activations, slopes)
+    pulls: NDArray[np.bool_] = (force[..., 1] < 0.0) & ~may_pull
+    if pulls.any():
+        left = np.where(pulls, 0.0, activations)
+        whole = left.sum(-1, keepdims=True)
+        left *= support(activations)[..., None] / np.where(whole > 0.0, whole, 1.0)
+        again = np.any(pulls, axis=-1, keepdims=True)[..., None]
+        other = distribute(needed, points, left, slopes)
+        force, free = (np.where(again, b, a) for a, b in zip((force, free), other, strict=True))
+        pushes = np.where(may_pull | (force[..., 1] > 0.0), 1.0, 0.0)[..., None]
+        force, free = force * pushes, free * pushes
+    return force, free
 
 
 def _solve(matrix: Array, vector: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from graphnets.simulation.body import Body
 from graphnets.simulation.chain import INDEX, Kinematics, apply_back, forward
 from graphnets.simulation.clips import source
-from graphnets.simulation.contact import CONTACTS, aims, contact_point, distribute, pressure
+from graphnets.simulation.contact import CONTACTS, aims, contact_point, pressure, pushed
 from graphnets.simulation.dynamics import Wrench, demand, joint_moments, total
 from graphnets.simulation.imu import IMU, Readings, measure
 from graphnets.simulation.inverse import Pose, invert
@@ -98,7 +98,9 @@ def signals(
     active = motion.exercise.contacts(motion.body, motion.controls, time)
     keys = keys_of(motion)
     pose, knots, margin = pose_of(motion), motion.knots, motion.margin
-    return signals_of(pose, motion.body, motion.fps, active, imus, seed, keys, knots, degree, tilt, margin)
+    return signals_of(
+        pose, motion.body, motion.fps, active, imus, seed, keys, knots, degree, tilt, margin, motion.exercise.held
+    )
 
 
 def pose_of(motion: Motion) -> Pose:
@@ -124,6 +126,7 @@ def signals_of(
     degree: int = 5,
     tilt: Array | None = None,
     margin: int = 0,
+    held: Collection[str] = (),
 ) -> Signals:
     """All signals of any motion of the chain, a recorded one too.
 
@@ -139,6 +142,8 @@ def signals_of(
         degree: Of the splines.
         tilt: How the sensors are mounted askew, ``[R, K, 3, 3]``, see ``imu.ideal``.
         margin: Knots before the first and after the last frame that signals are asked for.
+        held: Contacts that are held down and may pull. The others only push: what a pull would give is left to the
+            residual.
 
     Returns:
         The signals.
@@ -156,7 +161,8 @@ def signals_of(
     names = list(active)
     points = np.stack([contact_point(name, motion, body) for name in names], axis=-2)
     weights = np.stack([np.broadcast_to(active[name], (people, frames)) for name in names], axis=-1)
-    force, free = distribute(whole, points, weights, aims(points, centre, body.height))
+    may_pull = np.array([name in held for name in names])
+    force, free = pushed(whole, points, weights, aims(points, centre, body.height), may_pull)
     given = [Wrench(force[..., k, :], free[..., k, :], points[..., k, :]) for k in range(len(names))]
     by_link: dict[str, list[Wrench]] = {}
     for name, wrench in zip(names, given, strict=True):

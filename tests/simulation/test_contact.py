@@ -5,7 +5,7 @@ import pytest
 from chains import people, still
 
 from graphnets.simulation.chain import forward
-from graphnets.simulation.contact import CONTACTS, FIRM, aims, contact_point, distribute, pressure, support
+from graphnets.simulation.contact import CONTACTS, FIRM, aims, contact_point, distribute, pressure, pushed, support
 from graphnets.simulation.dynamics import Wrench
 from graphnets.simulation.knee import knee_moments
 
@@ -83,6 +83,33 @@ def test_without_any_contact_there_is_no_force_and_half_active_ones_bear_a_share
     force, _ = distribute(needed, points[..., :2, :], np.full((4, 6, 2), 0.5))
     np.testing.assert_allclose(force.sum(-2), needed.force, err_msg="two that change over bear all")
     np.testing.assert_allclose(support(np.array([0.3, 1.0])), 1.0)
+
+
+def test_who_pushes_bears_what_others_would_pull():
+    needed, points, active, slopes = random_case(contacts=3)
+    active[..., 0] = 1.0
+    plain, _ = distribute(needed, points, active, slopes)
+    force, moment = pushed(needed, points, active, slopes, np.zeros(3, bool))
+    pulls = plain[..., 1] < 0
+    calm, some = ~pulls.any(-1), pulls.any(-1)
+    assert calm.any() and some.any()
+    np.testing.assert_array_equal(force[calm], plain[calm])
+    assert force[..., 1].min() >= 0 and np.all(force[pulls] == 0) and np.all(moment[pulls] == 0)
+    for r, t in np.argwhere(some):
+        left = [k for k in range(3) if not pulls[r, t, k]]
+        # Alone, and just as fully loadable as all were together.
+        rest = np.where(np.isin(range(3), left), active[r, t], 0.0)
+        rest = rest / rest.sum()
+        alone, _ = distribute(
+            Wrench(*(w[r : r + 1, t : t + 1] for w in (needed.force, needed.moment, needed.point))),
+            points[r : r + 1, t : t + 1], rest[None, None], slopes[r : r + 1, t : t + 1],
+        )  # fmt: skip
+        kept = alone[0, 0] * (alone[0, 0, :, 1:2] > 0)
+        np.testing.assert_allclose(force[r, t], kept, atol=1e-9)
+    held, _ = pushed(needed, points, active, slopes, np.ones(3, bool))
+    np.testing.assert_array_equal(held, plain)
+    down = Wrench(needed.force * [1, -1, 1], needed.moment, needed.point)
+    assert pushed(down, points[:, :, :1], active[:, :, :1], 0.0, np.zeros(1, bool))[0].max() == 0
 
 
 def test_forces_are_smooth_in_the_activation_down_to_zero():

@@ -94,6 +94,13 @@ def test_nothing_is_left_over_while_something_fully_supports(exercise):
     active = motion.exercise.contacts(motion.body, motion.controls, np.tile(time, (4, 1)))
     full = np.max(list(active.values()), axis=0) == 1.0
     assert full.mean() > 0.5
+    # Nobody pulls but whoever is held: where the body would have to be pulled down, as before a jump, nothing is given.
+    vertical = np.stack([f[..., 1] for n, f in out.force.items() if n not in motion.exercise.held], -1)
+    assert vertical.size == 0 or vertical.min() >= 0
+    if exercise == "jumping_jack":
+        idle = full & np.all([f == 0 for f in out.force.values()], axis=(0, -1))
+        assert 0 < idle.mean() < 0.05 and np.all(out.residual[idle][:, 1] < 0)
+        full &= ~idle
     np.testing.assert_allclose(out.residual[full], 0.0, atol=1e-8)
     np.testing.assert_allclose(out.moment[:, :, INDEX["pelvis"]], out.residual[..., 3:], atol=1e-12)
 

@@ -120,6 +120,7 @@ class Exercise(ABC):
         rounds: Of finding it: the body is not quite the cart on a table.
         steps: Of each round, in which the body is taken as shifted instead of moved anew: far cheaper, nearly as good.
         play: Errors of the centre of pressure, sideways and forwards in metres, that are let pass to a half.
+        held: Contacts that are held down, so that they may pull.
         ahead: Of the middle of a flat foot, metres: where the centre of pressure should be.
         ease: Seconds to both sides over which the height of the pelvis is smoothed; it may have corners if not 0.
         own: Controls of this exercise; ``duration`` in seconds is among them.
@@ -137,6 +138,7 @@ class Exercise(ABC):
     steps: ClassVar[int] = 1
     play: ClassVar[tuple[float, float]] = (0.02, 0.06)
     ease: ClassVar[float] = 0.0
+    held: ClassVar[tuple[str, ...]] = ()
     ahead: ClassVar[float] = 0.0
     own: ClassVar[dict[str, Control]]
     mistakes: ClassVar[dict[str, Mistake]]

@@ -25,6 +25,7 @@ class SitUp(Exercise):
 
     name = "sit_up"
     title = "Sit-up"
+    held = ("left_foot", "right_foot")
     focus = 0.2
     own: ClassVar[dict[str, Control]] = {
         "duration": Control(3.0, 0.4, 0.18, 2.0, 4.6, "s", "-tempo"),
