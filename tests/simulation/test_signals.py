@@ -181,3 +181,23 @@ def test_local_moments_are_the_same_vectors():
     np.testing.assert_allclose(
         out.motion.rotation[0, at, knee] @ out.local_moment[0, at, knee], out.moment[0, at, knee], atol=1e-9
     )
+
+
+@pytest.mark.parametrize("mistake", ["correct", *EXERCISES["walking"].mistakes])
+def test_walking_is_human_as_stores_record_it(mistake):
+    """At 30 frames a second, first and last frames included: every frame of every person, not their median."""
+    clips = [Clip("walking", mistake, subject, 1) for subject in range(1, 13)]
+    for seed in (0, 7):
+        motion = move(clips, seed, 30.0)
+        out = signals(motion, seed)
+        weight = motion.body.mass * G
+        for i, n in enumerate(motion.lengths):
+            vertical = np.stack([f[i, :n, 1] for f in out.force.values()]) / weight[i, 0]
+            level = np.stack([np.hypot(f[i, :n, 0], f[i, :n, 2]) for f in out.force.values()]) / weight[i, 0]
+            assert 0 <= vertical.min() and vertical.max() < 1.9
+            assert level.max() < 0.8  # when a foot lands; people brake with about a quarter of body weight
+            assert max(np.abs(k[i, :n]).max() for k in out.kfm.values()) < 2.3
+            assert max(np.abs(k[i, :n]).max() for k in out.kam.values()) < 1.6
+        samples = ((motion.lengths - 1) / 30.0 * 100 + 1e-9).astype(int) + 1
+        felt = [np.linalg.norm(out.imus[100.0].accelerometer[i, :n], axis=-1).max() for i, n in enumerate(samples)]
+        assert max(felt) < 160

@@ -87,7 +87,10 @@ class Walking(Exercise):
         "limp": Mistake(
             "One leg is spared: it stands for less time, and the other one steps short.", {"limp": (0.3, 0.9)}
         ),
-        "short_steps": Mistake("The steps are short and quick.", {"ratio": (-0.0012, -0.0034), "push": (-0.04, -0.2)}),
+        "short_steps": Mistake(
+            "The steps are short and quick, and yet they get nowhere.",
+            {"ratio": (-0.0012, -0.0028), "speed": (-0.08, -0.25), "push": (-0.04, -0.2)},
+        ),
         "trunk_sway": Mistake(
             "The trunk sways over each standing leg.", {"sway": (4.0, 13.0), "sideways": (0.003, 0.012)}
         ),
