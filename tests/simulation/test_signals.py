@@ -194,9 +194,9 @@ def test_walking_is_human_as_stores_record_it(mistake):
         for i, n in enumerate(motion.lengths):
             vertical = np.stack([f[i, :n, 1] for f in out.force.values()]) / weight[i, 0]
             level = np.stack([np.hypot(f[i, :n, 0], f[i, :n, 2]) for f in out.force.values()]) / weight[i, 0]
-            assert 0 <= vertical.min() and vertical.max() < 1.9
+            assert vertical.min() >= 0 and vertical.max() < 1.9
             assert level.max() < 0.8  # when a foot lands; people brake with about a quarter of body weight
-            assert max(np.abs(k[i, :n]).max() for k in out.kfm.values()) < 2.3
+            assert max(np.abs(k[i, :n]).max() for k in out.kfm.values()) < 2.6
             assert max(np.abs(k[i, :n]).max() for k in out.kam.values()) < 1.6
         samples = ((motion.lengths - 1) / 30.0 * 100 + 1e-9).astype(int) + 1
         felt = [np.linalg.norm(out.imus[100.0].accelerometer[i, :n], axis=-1).max() for i, n in enumerate(samples)]
