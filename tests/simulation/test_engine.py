@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
-import pytest
 from chains import people, random_pose
 from scipy.spatial.transform import Rotation
 
@@ -12,8 +12,6 @@ from graphnets.simulation.dynamics import demand, joint_moments
 from graphnets.simulation.imu import IMU, ideal
 from graphnets.simulation.inverse import PARENT
 from graphnets.simulation.segments import LINKS, SEGMENTS, Inertia, inertia
-
-mujoco = pytest.importorskip("mujoco")
 
 
 def text(*values: float) -> str:
