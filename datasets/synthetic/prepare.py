@@ -183,6 +183,8 @@ def already_there(console: Console, path: Path, card: Mapping[str, Any]) -> int:
     Raises:
         ValueError: What is there is no store, or was made of something else.
     """
+    if not path.is_dir():
+        raise ValueError(f"{path} is a file; a store is a folder")
     there = Store(path)
     for key in ("name", "settings"):
         if there.card.get(key) != card[key]:

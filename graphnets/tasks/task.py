@@ -388,7 +388,7 @@ def start_from(encoder: Encoder, path: Path) -> dict[str, str]:
     if wrong:
         there = checkpoint[SPEC]["encoder"]
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ValueError(f"{path}: holds another encoder, {there}: {'; '.join(wrong[:3])}{more}")
+        raise ValueError(f"{path}: holds another encoder: {'; '.join(wrong[:3])}{more}; it is {there}")
     encoder.load_state_dict(weights)
     return {"file": path.name, "sha256": digest(path)}
 
@@ -411,7 +411,8 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... by what is wrong
-        raise ValueError(f"{path}: not readable as a checkpoint: {error}") from error
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: not readable as a checkpoint: {why}") from error
     if not isinstance(checkpoint, dict) or SPEC not in checkpoint:
         raise ValueError(f"{path}: not a checkpoint of a graphnets Task (it holds no {SPEC!r})")
     return checkpoint

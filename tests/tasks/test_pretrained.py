@@ -37,7 +37,7 @@ def test_the_encoder_starts_there_and_the_head_anew(checkpoint: Path) -> None:
 
 
 def test_another_encoder_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds another encoder, .*STGCN.* is \[\d+.*\], the encoder's \[\d+"):
+    with pytest.raises(ValueError, match=r"holds another encoder: .* is \[\d+.*\], the encoder's \[\d+.*STGCN"):
         Task(encoder(2, width=12), {"b": Classification("b", 5)}, pretrained=str(checkpoint))
     joints = Skeleton.load("coco17").joints
     reversed_ = Skeleton.load("coco17").subset(list(reversed(joints)))
