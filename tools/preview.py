@@ -54,7 +54,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     choice.add_argument("--seed", type=int, default=0, help="of the random choice (%(default)s)")
     drawing = parser.add_argument_group("how they are drawn")
     drawing.add_argument("--modality", help="which modality (the first of the store)")
-    drawing.add_argument("--format", choices=("gif", "mp4", "png"), default="gif", help="png is a film strip, with --forces the middle frame")
+    drawing.add_argument(
+        "--format",
+        choices=("gif", "mp4", "png"),
+        default="gif",
+        help="png is a film strip, with --forces the middle frame",
+    )
     drawing.add_argument("--sheet", action="store_true", help="only the contact sheet")
     drawing.add_argument(
         "--forces",
