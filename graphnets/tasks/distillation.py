@@ -16,7 +16,7 @@ from graphnets.losses import Criterion
 from graphnets.losses.base import READABLE
 from graphnets.nn.masking import masked_mean
 from graphnets.tasks.objective import Objective, ObjectiveOutput
-from graphnets.tasks.teacher import Knowledge, Teacher, check_taps, layers_of, listen
+from graphnets.tasks.teacher import CrossFitted, Knowledge, Teacher, check_taps, layers_of, listen
 
 
 class Distillation(Objective):
@@ -27,7 +27,8 @@ class Distillation(Objective):
     several teachers, add an objective for each.
 
     Args:
-        teacher: The checkpoint of a trained task.
+        teacher: The checkpoint of a trained task; or of each training subject that of one which hasn't seen the
+            subject, see :class:`graphnets.tasks.teacher.CrossFitted`.
         criterion: What compares the two.
         of: The student's objective whose predictions are compared, which must come before this one; None: the first.
         teacher_objective: The teacher's; None: the first.
@@ -44,7 +45,7 @@ class Distillation(Objective):
 
     def __init__(
         self,
-        teacher: str,
+        teacher: str | dict[str, str],
         criterion: Criterion,
         of: str | None = None,
         teacher_objective: str | None = None,
@@ -57,7 +58,7 @@ class Distillation(Objective):
         self.path, self.criterion, self.of, self.teacher_objective = teacher, criterion, of, teacher_objective
         self.taps = dict(taps or {})
         self._heard: dict[str, Tensor] = {}
-        self._teacher: list[Teacher] = []  # in a list: no module of the student
+        self._teacher: list[Teacher | CrossFitted] = []  # in a list: no module of the student
 
     def build(self, encoder: Encoder) -> None:
         """Listen to the tapped layers of the student."""
@@ -68,7 +69,9 @@ class Distillation(Objective):
     def ready(self) -> None:
         """Load the teacher."""
         if not self._teacher:
-            self._teacher = [Teacher(self.path, self.teacher_objective, list(self.taps.values()))]
+            several = isinstance(self.path, dict)
+            kind: Any = CrossFitted if several else Teacher
+            self._teacher = [kind(self.path, self.teacher_objective, list(self.taps.values()))]
 
     def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """Compare, in training; see :meth:`Objective.forward`.
@@ -125,7 +128,9 @@ class Distillation(Objective):
 
     def _labels(self, batch: MotionBatch, n: int) -> Tensor:
         """The labels by which the teacher was trained; all unlabelled where it predicts something else."""
-        label = getattr(self._teacher[0].task.objective(self._teacher[0].objective), "label", None)
+        (asked,) = self._teacher
+        one = asked.first if isinstance(asked, CrossFitted) else asked
+        label = getattr(one.task.objective(one.objective), "label", None)
         if label is None or label not in batch:
             return torch.full((n,), UNLABELLED, device=self.placeholder.device)
         found: Tensor = batch[label]

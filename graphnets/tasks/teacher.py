@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,47 @@ class Teacher:
                 self._kept[name] = tuple(part[row] for part in parts)
                 self._bytes += size
         return unpack(parts)
+
+
+class CrossFitted:
+    """Several teachers, each for the subjects that it has not seen.
+
+    A teacher knows the recordings it was trained on by heart, and has little more to say of them than their labels.
+    Train one for each training subject (or fold of them) on the others, and let it speak of that one.
+
+    Args:
+        checkpoints: Of each subject the teacher's checkpoint.
+        objective: As of :class:`Teacher`.
+        taps: Likewise.
+
+    Raises:
+        ValueError: There is none, or one can't be had; see :class:`Teacher`.
+    """
+
+    def __init__(self, checkpoints: Mapping[str, str], objective: str | None = None, taps: Sequence[str] = ()) -> None:
+        if not checkpoints:
+            raise ValueError("no teacher: give the checkpoint of one, or of one for each subject")
+        made = {path: Teacher(path, objective, taps) for path in dict.fromkeys(checkpoints.values())}
+        self.teachers = {str(subject): made[path] for subject, path in checkpoints.items()}
+        self.first = next(iter(made.values()))
+        self.sources = {f"{i + 1}: {name}": sha for i, t in enumerate(made.values()) for name, sha in t.sources.items()}
+
+    def __call__(self, batch: MotionBatch) -> Knowledge:
+        """Each recording's answer is that of its subject's teacher.
+
+        Raises:
+            ValueError: A subject has none.
+        """
+        if unknown := sorted({str(s) for s in batch.subject} - set(self.teachers)):
+            raise ValueError(f"no teacher for the subjects {unknown}; there are some for {sorted(self.teachers)}")
+        asked = [self.teachers[str(subject)] for subject in batch.subject]
+        answers = {id(teacher): teacher(batch) for teacher in dict.fromkeys(asked)}
+        rows = [(answers[id(teacher)], row) for row, teacher in enumerate(asked)]
+        return Knowledge(
+            torch.stack([known.logits[row] for known, row in rows]),
+            torch.stack([known.embedding[row] for known, row in rows]),
+            tuple(torch.stack([known.layers[k][row] for known, row in rows]) for k in range(len(rows[0][0].layers))),
+        )
 
 
 def digest(path: str | Path) -> str:

@@ -28,7 +28,7 @@ from graphnets.losses import (
 )
 from graphnets.nn.masking import masked_mean
 from graphnets.tasks import Classification, Distillation, SimKD, Task
-from graphnets.tasks.teacher import Teacher
+from graphnets.tasks.teacher import CrossFitted, Teacher
 from graphnets.transforms import Center, Jitter, RandomCrop, Resample
 
 CARD = {
@@ -175,6 +175,34 @@ def test_the_teacher_stays_as_it_is_and_out_of_the_checkpoint(store: Store, teac
             assert torch.allclose(alone(batch)["move"].prediction, task.eval()(batch)["move"].prediction, atol=1e-6)
     finally:
         teacher.write_bytes(teacher_file)
+
+
+def test_each_subject_has_the_teacher_that_has_not_seen_it(store: Store, teacher: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.ckpt"
+    checkpoint = torch.load(teacher, weights_only=True)
+    weights = checkpoint["state_dict"]
+    weights["objectives.move.head.linear.bias"] = weights["objectives.move.head.linear.bias"] + 1.5
+    weights["objectives.move.head.linear.bias"][0] -= 3.0
+    torch.save(checkpoint, other)
+    data = MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+    batch = data.train_set.__getitems__([0, 1, 2, 3, 4, 5])
+    assert set(batch.subject) == {"a", "b"}
+    found = CrossFitted({"a": str(teacher), "b": str(other)}, taps=["blocks.0"])(batch)
+    for path, subject in ((teacher, "a"), (other, "b")):
+        alone = Teacher(path, taps=["blocks.0"])(batch)
+        rows = [i for i, s in enumerate(batch.subject) if s == subject]
+        assert torch.equal(found.logits[rows], alone.logits[rows])
+        assert torch.equal(found.embedding[rows], alone.embedding[rows])
+        assert torch.equal(found.layers[0][rows], alone.layers[0][rows])
+    distil = Distillation({"a": str(teacher), "b": str(other)}, DecoupledKD())
+    task = student(distil)
+    distil.ready()
+    assert task.train()(batch)["d0"].loss > 0 and len(distil.sources()) == 2
+    with pytest.raises(ValueError, match=r"no teacher for the subjects \['b'\]"):
+        CrossFitted({"a": str(teacher)})(batch)
+    with pytest.raises(ValueError, match="no teacher: give"):
+        CrossFitted({})
 
 
 def test_taps_compare_layer_by_layer(store: Store, teacher: Path) -> None:
