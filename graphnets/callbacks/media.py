@@ -72,6 +72,8 @@ class Media(pl.Callback):
         assert isinstance(pl_module, Task)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, regression in self._of_kind(pl_module, SequenceRegression):
+            if name not in self._curves:  # nothing was measured
+                continue
             path = self.folder / f"curves_{name}.png"
             card = trainer.datamodule.store.card["modalities"][regression.target]  # type: ignore[attr-defined]
             unit, sums = str(card.get("unit", "")), self._curves[name]

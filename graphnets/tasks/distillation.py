@@ -88,7 +88,7 @@ class Distillation(Objective):
         if of not in predictions:
             raise ValueError(f"no objective {self.of!r} before this one; there are {', '.join(predictions) or 'none'}")
         teacher = self._teacher[0](batch)
-        layers = layers_of(features, {name: self._heard[name] for name in self.taps})
+        layers = layers_of(features, [self._heard[name] for name in self.taps])
         student = Knowledge(predictions[of], masked_mean(features.x, features.mask, (1, 2)), tuple(layers))
         try:
             loss = self._compare(student, teacher, self._labels(batch, len(teacher.logits)))

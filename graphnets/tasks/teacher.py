@@ -80,7 +80,10 @@ class Teacher:
             ValueError: The recordings lack a modality that it reads.
         """
         if all(name in self._kept for name in batch.id):
-            return unpack([torch.stack(parts) for parts in zip(*(self._kept[i] for i in batch.id), strict=True)])
+            known = [list(parts) for parts in zip(*(self._kept[i] for i in batch.id), strict=True)]
+            # Without a Resample of the teacher's own, layers are as long as the batch that they were asked in.
+            if all(part.shape == parts[0].shape for parts in known for part in parts):
+                return unpack([torch.stack(parts) for parts in known])
         raw = batch.raw
         if missing := [name for name in self.task.modalities if name not in raw.modalities]:
             raise ValueError(
@@ -95,7 +98,7 @@ class Teacher:
         head = getattr(asked, "head", None)
         pool = getattr(head, "pool", None)
         embedding = masked_mean(features.x, features.mask, (1, 2))
-        layers = layers_of(features, {name: self._heard[name] for name in self.taps})
+        layers = layers_of(features, [self._heard[name] for name in self.taps])
         self._heard.clear()
         parts = [logits, embedding, pool(features) if pool else embedding, *layers]
         size = sum(part[0].numel() * part.element_size() for part in parts)
@@ -178,7 +181,7 @@ def listen(encoder: nn.Module, taps: Sequence[str], heard: dict[str, Tensor]) ->
         ValueError: In a pass, if a layer puts out something else.
     """
     known = dict(encoder.named_modules())
-    for name in taps:
+    for name in dict.fromkeys(taps):
         known[name].register_forward_hook(_Note(name, heard))
 
 
@@ -198,9 +201,9 @@ class _Note:
         self.heard[self.name] = output
 
 
-def layers_of(features: Features, heard: dict[str, Tensor]) -> list[Tensor]:
+def layers_of(features: Features, heard: Sequence[Tensor]) -> list[Tensor]:
     """Means over joints of what was heard, or without taps of the features, ``[N, T', D]`` each."""
     if not heard:
         return [masked_mean(features.x, features.mask, (2,))]
     # Blocks blank what is masked, so its mean over all joints is that of the observed ones but for a factor.
-    return [layer.mean(2) for layer in heard.values()]
+    return [layer.mean(2) for layer in heard]

@@ -220,6 +220,27 @@ def test_taps_compare_layer_by_layer(store: Store, teacher: Path) -> None:
         Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.9"}).ready()
 
 
+def test_two_layers_may_learn_from_one_and_clips_may_differ_in_length(
+    store: Store, teacher: Path, tmp_path: Path
+) -> None:
+    distil = Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.0", "blocks.1": "blocks.0"})
+    task, data = student(distil), MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+    distil.ready()
+    assert task.train()(data.train_set.__getitems__([0, 1]))["d0"].loss > 0
+    # A teacher without a length of its own is asked again where answers are of different lengths.
+    checkpoint = torch.load(teacher, weights_only=True)
+    del checkpoint["graphnets"]["transforms"]["length"]
+    torch.save(checkpoint, tmp_path / "ragged.ckpt")
+    ragged = Teacher(tmp_path / "ragged.ckpt")
+    lengths = [int(store[int(row)]["pose"].x.shape[0]) for row in data.train_set.rows]
+    a = lengths.index(min(lengths))
+    b = lengths.index(max(lengths))
+    ragged(data.train_set.__getitems__([a]))
+    ragged(data.train_set.__getitems__([b]))
+    assert ragged(data.train_set.__getitems__([a, b])).layers[0].shape[0] == 2
+
+
 def test_a_copy_listens_for_itself(store: Store, teacher: Path) -> None:
     task, data = (
         student(Distillation(str(teacher), AttentionTransfer(), taps={"blocks.0": "blocks.0"})),
