@@ -25,10 +25,13 @@ PERCENT = frozenset({"accuracy", "macro_f1", "balanced_accuracy", "nrmse", "nrms
 UNLIMITED = frozenset({"nrmse", "nrmse_of_mean"})
 # The ones that are a share of the test recordings, hence binomial; the others average over classes.
 PROPORTIONS = frozenset({"accuracy"})
-# Settings that may differ within a group: the run's name, where it reads and writes, its seed and fold.
+TEACHER = "model.objectives.*.init_args.teacher"
+# Settings that may differ within a group: the run's name, where it reads and writes, its seed and fold, its
+# teachers, which are trained with the seed of the run.
 UNCOMPARED = (
     "seed_everything", "name", "runs", "wandb", "threads", "data.store", "data.*.fold",
     "trainer.default_root_dir", "trainer.logger", "trainer.logger.*", "model.pretrained",
+    TEACHER, TEACHER + ".*",
 )  # fmt: skip
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "dataset": str, "protocol": str, "variant": str, "seed": int, "fold": (int, type(None)),
@@ -307,6 +310,9 @@ def _check_alike(records: list[Record]) -> None:
         # Which checkpoint a run starts from may differ by seed, but not whether there is one.
         starts = [r.config.get("model.pretrained") is not None for r in (first, record)]
         _check_same("starting from a checkpoint", first, record, *starts)
+        # Likewise the teachers, but not whether there is one, or one for each subject.
+        taught = [sorted(key for key in r.config if fnmatchcase(key, TEACHER + "*")) for r in (first, record)]
+        _check_same("settings of teachers", first, record, *taught)
         for key in sorted(first.config.keys() | record.config.keys()):
             if not any(fnmatchcase(key, pattern) for pattern in UNCOMPARED):
                 a, b = (r.config.get(key, "(absent)") for r in (first, record))

@@ -215,10 +215,13 @@ def test_groups_by_dataset_protocol_and_variant(tmp_path: Path) -> None:
         "trainer.default_root_dir",
         "trainer.logger",
         "trainer.logger.save_dir",
+        "model.objectives.distil.init_args.teacher",
+        "model.objectives.distil.init_args.teacher.s1",
     ],
 )
 def test_settings_that_may_differ(tmp_path: Path, path: str) -> None:
     config: dict[str, Any] = {"data": {"protocol": {"init_args": {}}}, "trainer": {"logger": {}}}
+    config["model"] = {"objectives": {"distil": {"init_args": {"teacher": {}}}}}
     pair = [changed(make(seed, config=config), f"config.{path}", f"value {seed}") for seed in (0, 1)]
     assert len(only(tmp_path, *pair).records) == 2
 
@@ -231,6 +234,13 @@ def test_other_settings_may_not_differ(tmp_path: Path, path: str) -> None:
     pair = [make(0), changed(make(1), f"config.{path}", "other")]
     with pytest.raises(ValueError, match=rf"run0.json and .*run1.json differ in config '{path}'.*'other'"):
         read_table(write(tmp_path, *pair))
+
+
+def test_one_teacher_is_not_compared_with_one_for_each_subject(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"model": {"objectives": {"distil": {"init_args": {"teacher": "a.ckpt"}}}}}
+    other = changed(make(1, config=config), "config.model.objectives.distil.init_args.teacher", {"s1": "a.ckpt"})
+    with pytest.raises(ValueError, match=r"differ in settings of teachers.*teacher.s1"):
+        read_table(write(tmp_path, make(0, config=config), other))
 
 
 def test_list_entries_of_a_config_are_compared(tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ class MotionBatch(_Motion):
         raw: MotionBatch = self.__dict__.get("_raw", self)
         return raw
 
-    @raw.setter
-    def raw(self, batch: MotionBatch) -> None:
-        self.__dict__["_raw"] = batch.raw
+    def keep_raw(self, raw: MotionBatch) -> None:
+        """Note what this batch is the transformed of; an attribute would end up among the data, where PyG puts it."""
+        self.__dict__["_raw"] = raw.raw
 
     @classmethod
     def from_arrays(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,10 @@ class Distillation(Objective):
         taps: The student's layers and the teacher's that they are compared with, by module path within the encoder
             (``{"blocks.3": "blocks.5"}``); without taps the encoders' features. A criterion that reads embeddings or
             frames is summed over the pairs, one that reads layers gets all of them.
+        view: ``"stored"``: the teacher sees each recording as it is in the store, and is asked once. ``"student"``: as
+            the student's transforms leave it, and is asked in every step: both see the same crop and warp of time
+            where the student's transforms move their modalities with :class:`graphnets.transforms.Together` (consistent
+            teaching, Beyer et al. 2022, arXiv 2106.05237).
         weight: Of this loss in the sum.
 
     Raises:
@@ -50,11 +54,15 @@ class Distillation(Objective):
         of: str | None = None,
         teacher_objective: str | None = None,
         taps: dict[str, str] | None = None,
+        view: Literal["stored", "student"] = "stored",
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
         if unknown := [name for name in criterion.reads if name not in READABLE]:
             raise ValueError(f"{type(criterion).__name__} reads {', '.join(unknown)}; there are {', '.join(READABLE)}")
+        if view not in ("stored", "student"):
+            raise ValueError(f"view is {view!r}; it may be 'stored' or 'student'")
+        self.view = view
         self.path, self.criterion, self.of, self.teacher_objective = teacher, criterion, of, teacher_objective
         self.taps = dict(taps or {})
         self._heard: dict[str, Tensor] = {}
@@ -87,7 +95,7 @@ class Distillation(Objective):
         of = self.of or next(iter(predictions), "")
         if of not in predictions:
             raise ValueError(f"no objective {self.of!r} before this one; there are {', '.join(predictions) or 'none'}")
-        teacher = self._teacher[0](batch)
+        teacher = self._teacher[0](batch, changed=self.view == "student")
         layers = layers_of(features, [self._heard[name] for name in self.taps])
         student = Knowledge(predictions[of], masked_mean(features.x, features.mask, (1, 2)), tuple(layers))
         try:

@@ -23,7 +23,8 @@ from graphnets.runtime import epoch_seed
 from graphnets.spec import Configurable, from_spec, to_spec
 from graphnets.tasks.objective import Objective, ObjectiveOutput
 from graphnets.tasks.teacher import digest
-from graphnets.transforms import RandomTransform, Transform
+from graphnets.transforms import RandomTransform, Together, Transform
+from graphnets.transforms.base import IN_TIME
 from graphnets.version import __version__
 
 SPEC = "graphnets"
@@ -89,7 +90,7 @@ class Task(pl.LightningModule):
     def transform(self, batch: MotionBatch) -> MotionBatch:
         """The batch as the encoder reads it; the given one stays as it is, and is the ``raw`` of the new one."""
         raw, batch = batch, copy.copy(batch)
-        batch.raw = raw
+        batch.keep_raw(raw)
         for transform in self.transforms.values():
             batch = transform(batch)
         return batch
@@ -304,13 +305,17 @@ class Task(pl.LightningModule):
         """What is compared frame by frame must not be moved by chance."""
         compared = {target: name for name in self.objectives for target in self.objective(name).framewise}
         for name, transform in self.transforms.items():
-            moves = isinstance(transform, RandomTransform) and transform.moves
-            if moves and compared:
-                target, objective = next(iter(compared.items()))
+            if not isinstance(transform, RandomTransform | Together) or not transform.moves:
+                continue
+            moved = transform.modalities if isinstance(transform, Together) else (transform.modality,)
+            for target, objective in compared.items():
+                # What both sides follow alike tears nothing apart, unless it changes what the numbers mean.
+                if transform.moves == IN_TIME and {target, *self.modalities} <= set(moved):
+                    continue
                 raise ValueError(
-                    f"transform {name!r} ({type(transform).__name__}) moves {transform.modality!r} {moves}, but "
+                    f"transform {name!r} ({type(transform).__name__}) moves {', '.join(moved)} {transform.moves}, but "
                     f"objective {objective!r} compares predictions with {target!r} frame by frame, which stays: "
-                    "leave it out"
+                    "leave it out, or move both with Together"
                 )
 
     # Checkpoints --------------------------------------------------------------------------------------------

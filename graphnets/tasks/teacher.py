@@ -73,18 +73,22 @@ class Teacher:
         self._bytes = 0
 
     @torch.no_grad()
-    def __call__(self, batch: MotionBatch) -> Knowledge:
-        """Its answer to a batch; :attr:`graphnets.data.MotionBatch.raw` is what it looks at.
+    def __call__(self, batch: MotionBatch, changed: bool = False) -> Knowledge:
+        """Its answer to a batch.
+
+        Args:
+            batch: Looked at is what it is the transformed of, :attr:`graphnets.data.MotionBatch.raw`.
+            changed: Look at the batch itself instead, whose random changes a kept answer knows nothing of.
 
         Raises:
             ValueError: The recordings lack a modality that it reads.
         """
-        if all(name in self._kept for name in batch.id):
+        if not changed and all(name in self._kept for name in batch.id):
             known = [list(parts) for parts in zip(*(self._kept[i] for i in batch.id), strict=True)]
             # Without a Resample of the teacher's own, layers are as long as the batch that they were asked in.
             if all(part.shape == parts[0].shape for parts in known for part in parts):
                 return unpack([torch.stack(parts) for parts in known])
-        raw = batch.raw
+        raw = batch if changed else batch.raw
         if missing := [name for name in self.task.modalities if name not in raw.modalities]:
             raise ValueError(
                 f"the teacher reads {', '.join(self.task.modalities)}, but {', '.join(missing)} isn't read from the "
@@ -103,7 +107,7 @@ class Teacher:
         parts = [logits, embedding, pool(features) if pool else embedding, *layers]
         size = sum(part[0].numel() * part.element_size() for part in parts)
         for row, name in enumerate(batch.id):
-            if name not in self._kept and self._bytes + size <= CACHE_BYTES:
+            if not changed and name not in self._kept and self._bytes + size <= CACHE_BYTES:
                 self._kept[name] = tuple(part[row] for part in parts)
                 self._bytes += size
         return unpack(parts)
@@ -132,8 +136,8 @@ class CrossFitted:
         self.first = next(iter(made.values()))
         self.sources = {f"{i + 1}: {name}": sha for i, t in enumerate(made.values()) for name, sha in t.sources.items()}
 
-    def __call__(self, batch: MotionBatch) -> Knowledge:
-        """Each recording's answer is that of its subject's teacher.
+    def __call__(self, batch: MotionBatch, changed: bool = False) -> Knowledge:
+        """Each recording's answer is that of its subject's teacher; see :meth:`Teacher.__call__`.
 
         Raises:
             ValueError: A subject has none.
@@ -141,7 +145,7 @@ class CrossFitted:
         if unknown := sorted({str(s) for s in batch.subject} - set(self.teachers)):
             raise ValueError(f"no teacher for the subjects {unknown}; there are some for {sorted(self.teachers)}")
         asked = [self.teachers[str(subject)] for subject in batch.subject]
-        answers = {id(teacher): teacher(batch) for teacher in dict.fromkeys(asked)}
+        answers = {id(teacher): teacher(batch, changed) for teacher in dict.fromkeys(asked)}
         rows = [(answers[id(teacher)], row) for row, teacher in enumerate(asked)]
         return Knowledge(
             torch.stack([known.logits[row] for known, row in rows]),

@@ -10,6 +10,7 @@ from graphnets.transforms.normalize import Normalize
 from graphnets.transforms.sensors import AxisGraph, RandomBias, RandomGain, RandomMounting
 from graphnets.transforms.streams import Streams
 from graphnets.transforms.temporal import RandomCrop, Resample, ResampleRate, TimeWarp
+from graphnets.transforms.together import Together
 
 __all__ = [
     "AxisGraph",
@@ -34,6 +35,7 @@ __all__ = [
     "Scale",
     "Streams",
     "TimeWarp",
+    "Together",
     "Transform",
     "coordinate_count",
     "lengths",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the data package needs Lightning, transforms don't
     from graphnets.data import MotionBatch
 
 AXES = ("x", "y", "z")
+IN_TIME = "in time"
+"""How crops and warps move a modality."""
 Arguments = TypeVarTuple("Arguments")
 
 

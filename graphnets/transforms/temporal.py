@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data.storage import NodeStorage
 
-from graphnets.transforms.base import RandomTransform, Transform, in_range
+from graphnets.transforms.base import IN_TIME, RandomTransform, Transform, in_range
 from graphnets.transforms.masking import finite, lengths, repeat_channels
 
 
@@ -126,7 +126,7 @@ class RandomCrop(RandomTransform):
     (or the one that a clip has), and its place is uniform.
     """
 
-    moves = "in time"
+    moves = IN_TIME
 
     def __init__(self, min_fraction: float = 0.75, probability: float = 1.0, modality: str = "pose") -> None:
         """Choose the window.
@@ -171,7 +171,7 @@ class TimeWarp(RandomTransform):
     above 0 for :math:`|s| < 1`: time never runs backwards. The frame rate stays.
     """
 
-    moves = "in time"
+    moves = IN_TIME
 
     def __init__(self, strength: float = 0.3, probability: float = 1.0, modality: str = "pose") -> None:
         """Choose how far time is bent.

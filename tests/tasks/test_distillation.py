@@ -29,7 +29,7 @@ from graphnets.losses import (
 from graphnets.nn.masking import masked_mean
 from graphnets.tasks import Classification, Distillation, SimKD, Task
 from graphnets.tasks.teacher import CrossFitted, Teacher
-from graphnets.transforms import Center, Jitter, RandomCrop, Resample
+from graphnets.transforms import Center, Jitter, RandomCrop, Resample, Together
 
 CARD = {
     "name": "pair", "title": "Two modalities", "description": "Made for tests", "licence": "MIT", "source": "tests",
@@ -86,6 +86,44 @@ def student(*objectives: Any, moves: bool = True) -> Task:
     transforms["length"] = Resample(16, "imu")
     named = {"move": Classification("move", 3), **{f"d{i}": objective for i, objective in enumerate(objectives)}}
     return Task(encoder, named, modality="imu", transforms=transforms)
+
+
+def test_the_teacher_may_see_what_the_student_sees(store: Store, teacher: Path) -> None:
+    task = Task(
+        STGCN("imu_axes6", 1, widths=[6, 10], strides=[2, 1], kernel=3),
+        {
+            "move": Classification("move", 3),
+            "d0": Distillation(str(teacher), KnowledgeDistillation(), view="student"),
+        },
+        modality="imu",
+        transforms={"crop": Together(RandomCrop(0.5), ["imu", "pose"]), "length": Resample(16, "imu")},
+    )
+    data = MotionDataModule(store, "split", batch_size=6)
+    data.setup("fit")
+    task.objective("d0").ready()
+    task.train()
+    asked = task.objective("d0")._teacher[0]  # type: ignore[attr-defined]
+    batch = data.train_set.__getitems__([5, 0, 9, 2])
+    answers = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        transformed = task.transform(batch)
+        assert transformed.raw is batch and batch.raw is batch
+        answers.append(asked(transformed, changed=True).logits)
+        known = Task.from_checkpoint(teacher)
+        assert torch.allclose(answers[-1], known(transformed)["move"].prediction, atol=1e-6)
+        assert torch.allclose(asked(transformed).logits, known(batch)["move"].prediction, atol=1e-6), "as stored"
+    assert torch.equal(answers[0], answers[1]) and not torch.allclose(answers[0], answers[2])
+    torch.manual_seed(2)
+    transformed = task.transform(batch)
+    outputs = task._outputs(transformed)
+    expected = KnowledgeDistillation()(outputs["move"].prediction, answers[2])
+    assert torch.allclose(outputs["d0"].loss, expected)
+
+
+def test_an_unknown_view_is_refused() -> None:
+    with pytest.raises(ValueError, match="'stored' or 'student'"):
+        Distillation("a.ckpt", KnowledgeDistillation(), view="both")  # type: ignore[arg-type]
 
 
 LOSSES: list[Criterion] = [

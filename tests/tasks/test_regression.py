@@ -159,7 +159,7 @@ def test_frames_must_agree(store: Store) -> None:
 def test_what_moves_the_input_alone_is_refused(transform: torch.nn.Module) -> None:
     encoder = STGCN("coco17", 2, widths=[8], strides=[1], kernel=3)
     objective = SequenceRegression("force", ["left"], ["y"])
-    with pytest.raises(ValueError, match=r"moves 'pose' (in time|from side to side), but objective 'f' compares"):
+    with pytest.raises(ValueError, match=r"moves pose (in time|from side to side), but objective 'f' compares"):
         Task(encoder, {"f": objective}, transforms={"t": transform})  # type: ignore[dict-item]
     Task(encoder, {"f": SequenceRegression("force", ["left"], ["y"])}, transforms={"t": RandomRotate(10)})
 
