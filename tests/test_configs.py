@@ -1,9 +1,10 @@
-"""Every configuration that ships runs for one batch."""
+"""Every configuration that ships runs for one batch, and so does a trial of every sweep."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from graphnets.simulation.worn import sensor_skeleton
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "experiments/configs").rglob("*.yaml"))
+SWEEPS = sorted((ROOT / "experiments/sweeps").glob("*.yaml"))
 
 STORES = {"pretrain_imu": "synthetic_worn"}
 """Configurations for a store that is made with other options than the recipe's usual ones."""
@@ -56,7 +58,7 @@ def make_store(path: Path, card: dict[str, Any], rng: np.random.Generator) -> No
                 writer.add(f"{subject}_{k}", subject, modalities, labels)
 
 
-BASES = {"encoders": "skeleton.yaml", "distil": "imu.yaml"}
+BASES = {"encoders": "skeleton.yaml", "distil": "imu.yaml", "students": "imu.yaml"}
 """Folders of overlays, and what these come after."""
 QUICK = (
     "--wandb", "disabled", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1",
@@ -83,11 +85,12 @@ def test_config_runs_for_a_batch(config: Path, stores: Path, teacher: Path, tmp_
     configs = [config] if base is None else [config.parents[1] / base, config]
     dataset = configs[0].parent.name
     objective = "action" if config.stem == "simkd" else "distil"
-    taught = [f"--model.objectives.{objective}.init_args.teacher", str(teacher)] if base == "imu.yaml" else []
+    distils = config.parent.name == "distil"
+    taught = [f"--model.objectives.{objective}.init_args.teacher", str(teacher)] if distils else []
     record = run(configs, stores / STORES.get(config.stem, dataset), tmp_path, *taught)
     assert record["dataset"] == dataset
     assert any(key.endswith(("/accuracy", "/nrmse")) for key in record["test"])
-    if config.parent.name == "encoders":
+    if config.parent.name in ("encoders", "students"):
         # What it leaves out it would inherit from the common settings: then it says another thing alone.
         alone = yaml.safe_load(config.read_text())["model"]["encoder"]
         trained = record["config"]["model"]["encoder"]["init_args"]
@@ -103,6 +106,50 @@ def _import(path: str) -> Any:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def trials(sweep: dict[str, Any]) -> list[list[str]]:
+    """The corners of a sweep: what ``${args}`` becomes, with a range's end points as its values."""
+    choices = []
+    for name, given in sweep["parameters"].items():
+        values = given.get("values") or [given["value"]] if given.keys() & {"value", "values"} else None
+        values = values or [given["min"], given["max"]]
+        choices.append([f"--{name}={value}" for value in values])
+    return [list(combination) for combination in itertools.product(*choices)]
+
+
+def command(sweep: dict[str, Any], arguments: list[str]) -> list[str]:
+    """What an agent runs, from the program on, with the paths of the repository made absolute."""
+    words: list[str] = []
+    for word in sweep["command"]:
+        words += arguments if word == "${args}" else [word.replace("${program}", sweep["program"])]
+    words = words[words.index(sweep["program"]) + 1 :]
+    words = [word.replace("=experiments/", f"={ROOT}/experiments/") for word in words]
+    return [word.replace("${envvar:WANDB_RUN_ID}", "0") for word in words]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda p: p.stem)
+def test_all_files_of_a_sweep_exist(path: Path) -> None:
+    assert path.read_text().startswith("#")
+    sweep = yaml.safe_load(path.read_text())
+    assert (ROOT / sweep["program"]).is_file()
+    for arguments in trials(sweep):
+        files = [word.partition("=")[2] for word in command(sweep, arguments) if word.startswith("--config=")]
+        assert files and all(Path(file).is_file() for file in files)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda p: p.stem)
+def test_a_trial_of_a_sweep_runs(
+    path: Path, stores: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stores").symlink_to(stores)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/teacher").symlink_to(teacher.parents[1])
+    monkeypatch.chdir(tmp_path)
+    sweep = yaml.safe_load(path.read_text())
+    record = main([*command(sweep, trials(sweep)[-1]), *QUICK])
+    assert sweep["metric"]["name"].removeprefix("val/") in record["val"]
+    assert record["teachers"] and not record["test"], "settings are chosen on validation subjects"
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
