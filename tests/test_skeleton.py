@@ -28,6 +28,8 @@ COUNTS = {  # joints, edges
     "imu_axes6": (6, 9),
     "kinect20": (20, 19),
     "mediapipe33": (33, 35),
+    "mhad_imu6": (6, 5),
+    "mmact_axes9": (9, 15),
     "openpose18": (18, 17),
     "tan_imu8": (8, 7),
     "tan_video11": (11, 11),
@@ -130,7 +132,8 @@ class TestBuiltIn:
         assert torch.equal(mirror[mirror], torch.arange(skeleton.num_joints))
         assert torch.equal(skeleton.adjacency()[mirror][:, mirror], skeleton.adjacency())
         parents = [skeleton.parents[i] for i in mirror]
-        assert parents == [-1 if p < 0 else mirror[p] for p in skeleton.parents]
+        if mirror[skeleton.root] == skeleton.root:  # no tree over pairs alone is its own mirror image
+            assert parents == [-1 if p < 0 else mirror[p] for p in skeleton.parents]
         swapped = {joint: skeleton.joints[mirror[i]] for i, joint in enumerate(skeleton.joints)}
         for joint, other in swapped.items():
             if joint.startswith(("left_", "right_")):
@@ -142,7 +145,7 @@ class TestBuiltIn:
         assert components(Skeleton.load(name)).max() + 1 == expected
 
     def test_center_is_there_for_bodies_only(self, name: str) -> None:
-        assert bool(Skeleton.load(name).center) == (not name.endswith(("imu8", "axes6")))
+        assert bool(Skeleton.load(name).center) == (not name.endswith(("imu6", "imu8", "axes6", "axes9")))
 
     def test_tree_edges_give_as_many_centripetal_as_centrifugal_entries(self, name: str) -> None:
         skeleton = Skeleton.load(name)

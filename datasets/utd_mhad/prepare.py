@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,14 +23,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from rich.text import Text
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from graphnets.data import Problem, Store, StoreWriter
+from graphnets.data import StoreWriter
 from graphnets.data.card import load_card, skeleton_of
-from graphnets.data.files import combined_sha256, sha256
-from graphnets.data.scripts import make_console, problem_table, progress_bar, run_script, store_table
+from graphnets.data.raw import BadFileError, RawFiles, find_raw
+from graphnets.data.scripts import (
+    already_there,
+    make_console,
+    note_missing,
+    progress_bar,
+    refused,
+    run_script,
+    show_store,
+    sourced_card,
+)
 
 CARD = Path(__file__).with_name("card.yaml")
 ACTIONS, SUBJECTS, TRIALS = 27, 8, 4
@@ -74,17 +83,11 @@ SOURCES = (
 
 
 @dataclass
-class Raw:
+class Raw(RawFiles):
     """All that was found in the raw folder, and all that is wrong with it."""
 
     clips: set[Clip] = field(default_factory=set)
     arrays: dict[Clip, dict[str, np.ndarray]] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def report(self, file: str, value: object, message: str) -> None:
-        """Note a problem."""
-        self.problems.append(Problem(file, None, str(value), message))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,54 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console, card = make_console(), load_card(CARD)
     if options.store.exists():
         return already_there(console, options.store, card["name"])
-    root = find_raw(options.raw)
+    root = find_raw(options.raw, [source.folder for source in SOURCES])
     with progress_bar(console) as progress:
         raw = read_all(root, card, progress)
-    if absent := sorted(EVERY_CLIP - MISSING_IN_RELEASE - raw.clips) if raw.clips else []:
-        listing = ", ".join(clip.id for clip in absent)
-        if not options.allow_missing:
-            raw.report(str(root), f"{len(absent)} missing", f"{listing}; --allow-missing goes on without")
-        else:
-            console.print(Text(f"{len(absent)} recordings are missing: {listing}", style="yellow"))
-    if raw.problems:
-        console.print(problem_table(raw.problems, f"{len(raw.problems)} problem(s) in {root}; nothing was written"))
+    absent = sorted(EVERY_CLIP - MISSING_IN_RELEASE - raw.clips) if raw.clips else []
+    note_missing(console, raw, root, [clip.id for clip in absent], options.allow_missing)
+    if refused(console, raw, root):
         return 1
-    write(options.store, raw, store_card(card, raw, console), console)
-    store = Store(options.store)
-    console.print(store_table(store))
-    console.print(Text(f"{len(store)} sequences in {store.path}\nchecksum {store.checksum}"), soft_wrap=True)
+    missing = [clip.id for clip in sorted(EVERY_CLIP - raw.clips)]
+    write(options.store, raw, sourced_card(console, card, raw.digests, missing), console)
+    show_store(console, options.store)
     return 0
-
-
-def already_there(console: Console, path: Path, name: str) -> int:
-    """Say that there is nothing to do.
-
-    Raises:
-        ValueError: What is there is no store, or one of another data set.
-    """
-    store = Store(path)
-    if store.card["name"] != name:
-        raise ValueError(f"{path} holds the data set {store.card['name']!r}; choose another folder")
-    message = f"{path} is complete already: {len(store)} sequences, checksum {store.checksum}"
-    console.print(Text(message), soft_wrap=True)
-    return 0
-
-
-def find_raw(path: Path) -> Path:
-    """The folder that holds Skeleton and Inertial: ``path``, or the only one of its subfolders that does.
-
-    Raises:
-        ValueError: There is no such folder, or a choice of several.
-    """
-    if not path.is_dir():
-        raise ValueError(f"{path}: no such folder")
-    folders = [source.folder for source in SOURCES]
-    inside = sorted(child for child in path.iterdir() if child.is_dir())
-    found = [at for at in (path, *inside) if any((at / folder).is_dir() for folder in folders)]
-    if found and (found[0] == path or len(found) == 1):
-        return found[0]
-    there = ", ".join(child.name for child in found or inside) or "no folder"
-    raise ValueError(f"{path} must hold the folders {' and '.join(folders)}, or one folder with them; it has {there}")
 
 
 def read_all(root: Path, card: Mapping[str, Any], progress: Progress) -> Raw:
@@ -155,7 +121,7 @@ def read_all(root: Path, card: Mapping[str, Any], progress: Progress) -> Raw:
         return raw
     raw.clips = set().union(*listed.values())
     specs = {source: card["modalities"][source.modality] for source in SOURCES}
-    names = {source: (skeleton_of(spec).joints, spec["channels"]) for source, spec in specs.items()}
+    names = {s: {"nodes": skeleton_of(spec).joints, "channels": spec["channels"]} for s, spec in specs.items()}
     task = progress.add_task("reading and checking", total=sum(map(len, listed.values())))
     for clip, source in product(sorted(raw.clips), SOURCES):
         name = source.name(clip)
@@ -163,14 +129,8 @@ def read_all(root: Path, card: Mapping[str, Any], progress: Progress) -> Raw:
             other = next(s.name(clip) for s in SOURCES if s is not source)
             raw.report(name, "", f"missing, though its pair {other} is there")
             continue
-        try:
-            raw.digests[name] = sha256(listed[source][clip])
-            values = read_matrix(listed[source][clip], source, *names[source])
-        except BadFileError as bad:
-            raw.report(name, bad.value, str(bad))
-        except OSError as error:
-            raw.report(name, "", f"can't be read: {error}")
-        else:
+        values = raw.read(name, listed[source][clip], partial(read_matrix, source=source, **names[source]))
+        if values is not None:
             raw.arrays.setdefault(clip, {})[source.modality] = values
         progress.advance(task)
     return raw
@@ -200,14 +160,6 @@ def list_files(root: Path, source: Source, raw: Raw) -> dict[Clip, Path]:
     if not clips:
         raw.report(f"{source.folder}/", "", f"no file with a name like a1_s1_t1{ending} in {folder}")
     return clips
-
-
-class BadFileError(Exception):
-    """What is wrong with a file, and the value that shows it."""
-
-    def __init__(self, value: object, message: str) -> None:
-        super().__init__(message)
-        self.value = value
 
 
 # What scipy raises for files that are truncated, damaged, or no MATLAB files at all.
@@ -245,20 +197,6 @@ def read_matrix(path: Path, source: Source, nodes: Sequence[str], channels: Sequ
         place = f"frame {frame}, {nodes[node]}, {channels[channel]}"
         raise BadFileError(values[frame, node, channel], f"not finite: {place}{others}")
     return values
-
-
-def store_card(card: Mapping[str, Any], raw: Raw, console: Console) -> dict[str, Any]:
-    """The card for the store, with what it was made from; warns where that isn't the known release."""
-    checksum = combined_sha256(raw.digests)
-    if checksum != card["source_checksum"]:
-        message = (
-            f"warning: these are not the raw files that this recipe was checked with, so results may not compare.\n"
-            f"  here:  {len(raw.digests)} files, combined SHA-256 {checksum}\n"
-            f"  known: {card['source_files']} files, combined SHA-256 {card['source_checksum']}"
-        )
-        console.print(Text(message, style="yellow"), soft_wrap=True)
-    missing = [clip.id for clip in sorted(EVERY_CLIP - raw.clips)]
-    return {**card, "source_files": len(raw.digests), "source_checksum": checksum, "missing": missing}
 
 
 def write(path: Path, raw: Raw, card: Mapping[str, Any], console: Console) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 from rich.console import Console
@@ -13,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from graphnets.data.files import combined_sha256
+from graphnets.data.raw import RawFiles
 from graphnets.data.store import Store
 from graphnets.data.validation import Problem
 
@@ -67,6 +70,71 @@ def store_table(store: Store) -> Table:
             Text(f"{', '.join(arrays.channels)} [{arrays.unit}]"),
         )
     return table
+
+
+def already_there(console: Console, path: Path, name: str) -> int:
+    """Say that there is nothing to do; returns the exit code.
+
+    Raises:
+        ValueError: What is there is no store, or one of another data set.
+    """
+    store = Store(path)
+    if store.card["name"] != name:
+        raise ValueError(f"{path} holds the data set {store.card['name']!r}; choose another folder")
+    message = f"{path} is complete already: {len(store)} sequences, checksum {store.checksum}"
+    console.print(Text(message), soft_wrap=True)
+    return 0
+
+
+def note_missing(
+    console: Console, raw: RawFiles, root: Path, missing: Sequence[str], allow: bool, what: str = "recordings"
+) -> None:
+    """Say what is missing: as a problem, unless that is allowed."""
+    listing = ", ".join(missing)
+    if missing and not allow:
+        raw.report(str(root), f"{len(missing)} missing", f"{listing}; --allow-missing goes on without")
+    elif missing:
+        console.print(Text(f"{len(missing)} {what} are missing: {listing}", style="yellow"))
+
+
+def refused(console: Console, raw: RawFiles, root: Path) -> bool:
+    """Show all problems; is there any?"""
+    if raw.problems:
+        console.print(problem_table(raw.problems, f"{len(raw.problems)} problem(s) in {root}; nothing was written"))
+    return bool(raw.problems)
+
+
+def sourced_card(
+    console: Console, card: Mapping[str, Any], digests: dict[str, str], missing: Sequence[str]
+) -> dict[str, Any]:
+    """The card for the store, with what it was made from; warns where that isn't the known release.
+
+    Args:
+        console: Where to warn.
+        card: The recipe's card; ``source_files`` and ``source_checksum`` where the release is known to us.
+        digests: SHA-256 of every file.
+        missing: Ids of recordings that are not there.
+    """
+    checksum = combined_sha256(digests)
+    here = f"  here:  {len(digests)} files, combined SHA-256 {checksum}"
+    if "source_checksum" not in card:
+        message = f"note: this recipe was written without the release at hand and knows no checksum of it.\n{here}"
+        console.print(Text(message, style="yellow"), soft_wrap=True)
+    elif checksum != card["source_checksum"]:
+        message = (
+            f"warning: these are not the raw files that this recipe was checked with, so results may not compare.\n"
+            f"{here}\n"
+            f"  known: {card['source_files']} files, combined SHA-256 {card['source_checksum']}"
+        )
+        console.print(Text(message, style="yellow"), soft_wrap=True)
+    return {**card, "source_files": len(digests), "source_checksum": checksum, "missing": list(missing)}
+
+
+def show_store(console: Console, path: Path) -> None:
+    """What was written, and its checksum."""
+    store = Store(path)
+    console.print(store_table(store))
+    console.print(Text(f"{len(store)} sequences in {store.path}\nchecksum {store.checksum}"), soft_wrap=True)
 
 
 def run_script(main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> NoReturn:
