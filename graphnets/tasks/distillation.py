@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,16 @@ from graphnets.losses import Criterion
 from graphnets.losses.base import READABLE
 from graphnets.nn.masking import masked_mean
 from graphnets.tasks.objective import Objective, ObjectiveOutput
-from graphnets.tasks.teacher import CrossFitted, Knowledge, Teacher, check_taps, layers_of, listen
+from graphnets.tasks.teacher import (
+    CrossFitted,
+    Knowledge,
+    Teacher,
+    View,
+    check_taps,
+    check_view,
+    layers_of,
+    listen,
+)
 
 
 class Distillation(Objective):
@@ -54,15 +63,13 @@ class Distillation(Objective):
         of: str | None = None,
         teacher_objective: str | None = None,
         taps: dict[str, str] | None = None,
-        view: Literal["stored", "student"] = "stored",
+        view: View = "stored",
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
         if unknown := [name for name in criterion.reads if name not in READABLE]:
             raise ValueError(f"{type(criterion).__name__} reads {', '.join(unknown)}; there are {', '.join(READABLE)}")
-        if view not in ("stored", "student"):
-            raise ValueError(f"view is {view!r}; it may be 'stored' or 'student'")
-        self.view = view
+        self.view = check_view(view)
         self.path, self.criterion, self.of, self.teacher_objective = teacher, criterion, of, teacher_objective
         self.taps = dict(taps or {})
         self._heard: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ from graphnets.encoders import Encoder, Features
 from graphnets.nn import MaskedBatchNorm
 from graphnets.tasks.classification import Classification
 from graphnets.tasks.objective import ObjectiveOutput
-from graphnets.tasks.teacher import Teacher
+from graphnets.tasks.teacher import Teacher, View, check_view
 
 
 class SimKD(Classification):
@@ -33,6 +33,8 @@ class SimKD(Classification):
         num_classes: K; checked against store and teacher.
         channels: Width of the teacher's features, D.
         peak: Whether the teacher's head reads peaks over time.
+        view: Whether the teacher sees recordings as they are in the store or as the student does, see
+            :class:`graphnets.tasks.Distillation`.
         factor: By how much the projector's middle is narrower than the teacher's features.
         weight: Of this loss in the sum.
 
@@ -49,13 +51,14 @@ class SimKD(Classification):
         num_classes: int,
         channels: int,
         peak: bool = False,
+        view: View = "stored",
         factor: int = 2,
         weight: float = 1.0,
     ) -> None:
         super().__init__(label, num_classes, peak=peak, weight=weight)
         if channels < 1 or not 1 <= factor <= channels:
             raise ValueError(f"channels is {channels} and factor {factor}; at least 1, and factor at most channels")
-        self.path, self.channels, self.factor = teacher, channels, factor
+        self.path, self.channels, self.factor, self.view = teacher, channels, factor, check_view(view)
         self._teacher: list[Teacher] = []
         self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
 
@@ -107,7 +110,7 @@ class SimKD(Classification):
             return output
         if not self._teacher:
             raise ValueError("the teacher is loaded by ready(), which a Trainer calls before it fits")
-        theirs = self._teacher[0](batch).read
+        theirs = self._teacher[0](batch, changed=self.view == "student").read
         assert theirs is not None
         loss = F.mse_loss(self.head.pool(projected), theirs)
         return ObjectiveOutput(output.prediction, loss, output.logs, len(batch))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from graphnets.nn.masking import masked_mean
 
 CACHE_BYTES = 1 << 30
 """What a teacher's answers may take in all; after that the rest is computed anew each time."""
+
+View = Literal["stored", "student"]
+"""What a teacher sees: recordings as they are in the store, or as the student's transforms leave them."""
 
 
 @dataclass
@@ -152,6 +155,13 @@ class CrossFitted:
             torch.stack([known.embedding[row] for known, row in rows]),
             tuple(torch.stack([known.layers[k][row] for known, row in rows]) for k in range(len(rows[0][0].layers))),
         )
+
+
+def check_view(view: View) -> View:
+    """Raises ValueError unless it is one."""
+    if view not in get_args(View):
+        raise ValueError(f"view is {view!r}; it may be {' or '.join(map(repr, get_args(View)))}")
+    return view
 
 
 def digest(path: str | Path) -> str:
