@@ -107,5 +107,5 @@ def test_targets_that_move_along_may_be_compared_frame_by_frame(change: Transfor
     if allowed:
         Task(encoder, objectives, modality="imu", transforms={"change": change})
         return
-    with pytest.raises(ValueError, match="'change'.*frame by frame"):
+    with pytest.raises(ValueError, match=r"'change'.*frame by frame"):
         Task(encoder, objectives, modality="imu", transforms={"change": change})
