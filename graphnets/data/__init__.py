@@ -2,6 +2,7 @@
 
 from graphnets.data.dataset import MotionDataModule, MotionDataset
 from graphnets.data.motion import MotionBatch, MotionSequence
+from graphnets.data.partners import NearestCorrect, Partners
 from graphnets.data.protocols import (
     LeaveOneSubjectOut,
     Protocol,
@@ -22,6 +23,8 @@ __all__ = [
     "MotionDataModule",
     "MotionDataset",
     "MotionSequence",
+    "NearestCorrect",
+    "Partners",
     "Problem",
     "Protocol",
     "RandomSequences",

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from graphnets.data.motion import MotionBatch, MotionSequence
+from graphnets.data.partners import Partners
 from graphnets.data.protocols import Protocol, Split, named_protocol
 from graphnets.data.store import Store
 from graphnets.runtime import epoch_seed
@@ -25,9 +26,11 @@ class MotionDataset(Dataset[MotionSequence]):
         store: The store.
         rows: Rows of its index; all by default.
         modalities: Which to read; all by default.
+        partners: Who comes along with each sequence, found among ``rows`` alone; nobody by default. Batches have the
+            partner's modality under the partners' ``name``, and its labels and id as ``<name>_<label>``, ``<name>_id``.
 
     Raises:
-        ValueError: A modality that the store doesn't have.
+        ValueError: A modality that the store doesn't have, or a sequence without a partner.
 
     Example:
         >>> dataset = MotionDataset(Store("stores/utd_mhad"), modalities=["pose"])
@@ -36,13 +39,22 @@ class MotionDataset(Dataset[MotionSequence]):
     """
 
     def __init__(
-        self, store: Store, rows: Sequence[int] | np.ndarray | None = None, modalities: Sequence[str] | None = None
+        self,
+        store: Store,
+        rows: Sequence[int] | np.ndarray | None = None,
+        modalities: Sequence[str] | None = None,
+        partners: Partners | None = None,
     ) -> None:
         self.store = store
         self.rows = torch.arange(len(store)) if rows is None else torch.as_tensor(np.asarray(rows, dtype=np.int64))
         self.modalities = list(modalities) if modalities is not None else store.modalities
         for name in self.modalities:
             store.arrays(name)
+        self.partners = partners
+        if partners is not None:
+            if partners.name in self.modalities:
+                raise ValueError(f"partners can't come as {partners.name!r}: the store has a modality of that name")
+            self._beside = partners.find(store, self.rows.numpy()) if len(self.rows) else self.rows
 
     def __len__(self) -> int:
         """The number of sequences."""
@@ -50,11 +62,24 @@ class MotionDataset(Dataset[MotionSequence]):
 
     def __getitem__(self, position: int) -> MotionSequence:
         """One sequence, without padding."""
-        return self.store.sequence(int(self.rows[position]), self.modalities)
+        row = int(self.rows[position])
+        sequence = self.store.sequence(row, self.modalities)
+        if self.partners is not None:
+            arrays = self.store.arrays(self.partners.modality)
+            sequence.put_modality(self.partners.name, arrays.sequence(int(self._beside[row])))
+        return sequence
 
     def __getitems__(self, positions: Sequence[int] | torch.Tensor) -> MotionBatch:
         """Several sequences as a batch; PyTorch's loaders call this with a whole batch of positions."""
-        return self.store.read(self.rows[torch.as_tensor(positions)], self.modalities)
+        rows = self.rows[torch.as_tensor(positions)]
+        batch = self.store.read(rows, self.modalities)
+        if self.partners is not None:
+            beside, name = self._beside[rows], self.partners.name
+            theirs = self.store.read(beside, [self.partners.modality])
+            batch.put_modality(name, dict(theirs[self.partners.modality]))
+            labels = {f"{name}_{label}": theirs[label] for label in self.store.labels}
+            batch.put_attributes({**labels, f"{name}_id": theirs.id})
+        return batch
 
 
 class EpochShuffle(Sampler[int]):
@@ -94,9 +119,11 @@ class MotionDataModule(pl.LightningDataModule):
         workers: Processes that read ahead; 0 reads in the training process, which is the fastest for what fits into
             memory.
         seed: Of the order of the training sequences; by default the seed of the run (``--seed_everything``).
+        partners: Who comes along with each sequence as a further modality, such as the correct repetition that a
+            wrong one should have been; found on each side of the protocol by itself.
 
     Raises:
-        ValueError: The store or the protocol is wrong.
+        ValueError: The store or the protocol is wrong, or a sequence has no partner.
     """
 
     def __init__(
@@ -108,6 +135,7 @@ class MotionDataModule(pl.LightningDataModule):
         incomplete: bool = False,
         workers: int = 0,
         seed: int | None = None,
+        partners: Partners | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -122,7 +150,8 @@ class MotionDataModule(pl.LightningDataModule):
         if not incomplete:
             self.rows = self._complete(self.rows)
         self.train_set, self.val_set, self.test_set = (
-            MotionDataset(self.store, rows, modalities) for rows in (self.rows.train, self.rows.val, self.rows.test)
+            MotionDataset(self.store, rows, modalities, partners)
+            for rows in (self.rows.train, self.rows.val, self.rows.test)
         )
 
     def _complete(self, rows: Split) -> Split:
