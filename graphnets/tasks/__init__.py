@@ -1,6 +1,7 @@
 """The one task, and the objectives it is trained with."""
 
 from graphnets.tasks.classification import Classification
+from graphnets.tasks.correction import Correction
 from graphnets.tasks.distillation import Distillation
 from graphnets.tasks.objective import Objective, ObjectiveOutput
 from graphnets.tasks.regression import SequenceRegression
@@ -10,6 +11,7 @@ from graphnets.tasks.task import Task
 
 __all__ = [
     "Classification",
+    "Correction",
     "Distillation",
     "Objective",
     "ObjectiveOutput",

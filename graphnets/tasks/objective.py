@@ -27,6 +27,7 @@ class ObjectiveOutput:
         count: How many recordings the loss is over; None for the whole batch.
         target: What a prediction over time was compared with, as the transforms left it, NaN where nothing was
             measured; None for labels, which transforms don't touch.
+        measures: Figures of each recording ``[N]``, taken in evaluation while the transformed batch is at hand.
     """
 
     prediction: Tensor
@@ -34,6 +35,7 @@ class ObjectiveOutput:
     logs: dict[str, Tensor] = field(default_factory=dict)
     count: int | None = None
     target: Tensor | None = None
+    measures: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(Configurable):
@@ -66,6 +68,13 @@ class Objective(Configurable):
 
     def ready(self) -> None:
         """Get what training alone needs, such as a teacher; before fitting, not before a test."""
+
+    def begin_epoch(self, progress: float) -> None:
+        """An epoch of training begins.
+
+        Args:
+            progress: The share of the training that is done, 0 to below 1.
+        """
 
     def sources(self) -> dict[str, str]:
         """Files that it learns from, for the run record: the name of each and the SHA-256 of its bytes."""

@@ -144,6 +144,8 @@ class Task(pl.LightningModule):
             torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
             if self.current_epoch > 0:
                 torch.empty((), dtype=torch.int64).random_()  # as in the runs behind the README's tables
+            for name in self.objectives:
+                self.objective(name).begin_epoch(self.current_epoch / max(self.trainer.max_epochs or 1, 1))
 
     def training_step(self, batch: MotionBatch, index: int) -> Tensor:
         """The weighted sum of the losses.

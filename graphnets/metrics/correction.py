@@ -1,0 +1,67 @@
+"""How good corrected repetitions are: nearer, judged right, of the same body, and not moved without need."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+MEASURES = ("n", "judged", "success", "judge_right", "before", "after", "bones", "moved", "jerk_before", "jerk_after")
+
+
+class CorrectionQuality(Metric):
+    r"""Sums over repetitions, kept for each class of the mistakes, from which all figures follow.
+
+    ``success`` is the share of corrected repetitions that the judge takes for the class of the correct repetition that
+    they should have become: over all (``_all``), and over those that weren't of that class before (``_mistakes``);
+    ``macro`` is the mean over the classes. ``judge_accuracy`` is what the judge makes of the untouched ones.
+    ``dtw_gain`` is :math:`1 - \sum \mathrm{DTW}_{after} / \sum \mathrm{DTW}_{before}` of the mistakes.
+    ``moved_correct`` and ``moved_mistakes`` are mean distances of joints, ``bone_error`` a fraction, ``jerk_ratio``
+    that of the squared third differences after and before.
+
+    Args:
+        classes: P.
+
+    Shapes:
+        Classes ``[N]`` int64 of the repetitions and of what they should be, measures ``[N]``.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    sums: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        shape = (classes, 2, len(MEASURES))  # of mistakes, of correct ones
+        self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, label: Tensor, wanted: Tensor, measures: dict[str, Tensor]) -> None:
+        """Add a batch; ``measures`` holds some of :data:`MEASURES`, ``n`` is added."""
+        rows = torch.zeros(len(label), len(MEASURES), dtype=torch.float64, device=label.device)
+        rows[:, 0] = 1
+        for name, values in measures.items():
+            rows[:, MEASURES.index(name)] = values.double()
+        self.sums.view(-1, len(MEASURES)).index_add_(0, 2 * label + (label == wanted).long(), rows)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The figures; NaN where there is nothing to take a mean of."""
+        of = {name: self.sums[..., k] for k, name in enumerate(MEASURES)}
+        n, judged = of["n"], of["judged"]
+        wrong, all_judged = judged[:, 0], judged.sum(1)
+        return {
+            "success_mistakes": of["success"][:, 0].sum() / wrong.sum(),
+            "success_all": of["success"].sum() / judged.sum(),
+            "success_mistakes_macro": _macro(of["success"][:, 0], wrong),
+            "success_all_macro": _macro(of["success"].sum(1), all_judged),
+            "judge_accuracy": of["judge_right"].sum() / judged.sum(),
+            "dtw_gain": 1 - of["after"][:, 0].sum() / of["before"][:, 0].sum(),
+            "bone_error": of["bones"].sum() / n.sum(),
+            "moved_mistakes": of["moved"][:, 0].sum() / n[:, 0].sum(),
+            "moved_correct": of["moved"][:, 1].sum() / n[:, 1].sum(),
+            "jerk_ratio": of["jerk_after"].sum() / of["jerk_before"].sum(),
+        }
+
+
+def _macro(sums: Tensor, n: Tensor) -> Tensor:
+    there = n > 0
+    return (sums[there] / n[there]).mean()
