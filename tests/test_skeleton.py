@@ -27,6 +27,8 @@ COUNTS = {  # joints, edges
     "h36m17": (17, 16),
     "imu_axes6": (6, 9),
     "kinect20": (20, 19),
+    "kinect22": (22, 21),
+    "mediapipe19": (19, 23),
     "mediapipe33": (33, 35),
     "mhad_imu6": (6, 5),
     "mmact_axes9": (9, 15),
