@@ -50,7 +50,10 @@ def make_store(path: Path, card: dict[str, Any], rng: np.random.Generator) -> No
     with StoreWriter(path, card) as writer:
         for subject in subjects:
             for k in range(longest):
+                # Each exercise both right and wrong.
                 labels = {n: s["classes"][k % len(s["classes"])] for n, s in card["labels"].items()}
+                if "correctness" in labels:
+                    labels["correctness"] = ("correct", "incorrect")[(k // 10) % 2]
                 modalities = {}
                 for name, modality in card["modalities"].items():
                     shape = (10 + k % 3, skeleton_of(modality).num_joints, len(modality["channels"]))
@@ -89,7 +92,7 @@ def test_config_runs_for_a_batch(config: Path, stores: Path, teacher: Path, tmp_
     taught = [f"--model.objectives.{objective}.init_args.teacher", str(teacher)] if distils else []
     record = run(configs, stores / STORES.get(config.stem, dataset), tmp_path, *taught)
     assert record["dataset"] == dataset
-    assert any(key.endswith(("/accuracy", "/nrmse")) for key in record["test"])
+    assert any(key.endswith(("/accuracy", "/nrmse", "/dtw_gain")) for key in record["test"])
     if config.parent.name in ("encoders", "students"):
         # What it leaves out it would inherit from the common settings: then it says another thing alone.
         alone = yaml.safe_load(config.read_text())["model"]["encoder"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphnets.nn.soft_dtw import soft_dtw_divergence
+from graphnets.nn.soft_dtw import soft_dtw, squared_distances
 from graphnets.transforms import Center, Resample
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ class NearestCorrect(Partners):
         found[torch.as_tensor(rows)] = torch.as_tensor(np.asarray(rows)[partner])
         return found
 
+    @torch.no_grad()
     def _divergences(self, store: Store, rows: np.ndarray, pairs: Tensor) -> Tensor:
-        """Of pairs of places in rows, ``[P]``."""
+        """Of pairs of places in rows, ``[P]``, but for a term that depends on the first of a pair alone."""
         if not len(pairs):
             return torch.zeros(0)
         center, resample = Center(modality=self.modality), Resample(self.frames, self.modality)
@@ -123,4 +124,10 @@ class NearestCorrect(Partners):
             here = center(resample(store.read(part, [self.modality])))[self.modality]
             moved.append(here.x.masked_fill(~here.mask[..., None], 0).flatten(2))
         x = torch.cat(moved)
-        return torch.cat([soft_dtw_divergence(x[p[:, 0]], x[p[:, 1]], self.gamma) for p in pairs.split(CHUNK)])
+        right, which = pairs[:, 1].unique(return_inverse=True)
+        own = self._alignments(x, torch.stack([right, right], 1))
+        return self._alignments(x, pairs) - own[which] / 2
+
+    def _alignments(self, x: Tensor, pairs: Tensor) -> Tensor:
+        costs = ((x[p[:, 0]], x[p[:, 1]]) for p in pairs.split(CHUNK))
+        return torch.cat([soft_dtw(squared_distances(a, b), self.gamma) for a, b in costs])
