@@ -39,7 +39,7 @@ def recipe(load_recipe: Callable[[str], ModuleType]) -> ModuleType:
 def body(name: str, frames: int = 40) -> np.ndarray:
     """Points ``[T, 19, 3]`` of somebody 230 away from the camera."""
     rng = np.random.default_rng(int(name[10:18]) + int(name[19:]))
-    points = np.zeros((1, 19, 3)) + (-20, -10, 230)
+    points = np.tile((-20.0, -10.0, 230.0), (1, 19, 1))
     points[..., 0] += 15 * (-1) ** np.arange(19)
     points[..., 1] += np.linspace(-50, 50, 19)
     return points + rng.normal(0, 0.5, (frames, 19, 3))
