@@ -49,7 +49,11 @@ class MotionCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Arguments of the run itself."""
-        parser.add_argument("--name", type=str, required=True, help="of the run; its folder is RUNS/NAME")
+        trial = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+        parser.add_argument(
+            "--name", type=str, required=trial is None, default=trial and f"sweep_{trial}",
+            help="of the run; its folder is RUNS/NAME. A trial of a W&B sweep is sweep_ID by default",
+        )  # fmt: skip
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
         parser.add_argument("--variant", type=str, default="default", help="what a results table calls the run")
         parser.add_argument(

@@ -127,8 +127,7 @@ def command(sweep: dict[str, Any], arguments: list[str]) -> list[str]:
     for word in sweep["command"]:
         words += arguments if word == "${args}" else [word.replace("${program}", sweep["program"])]
     words = words[words.index(sweep["program"]) + 1 :]
-    words = [word.replace("=experiments/", f"={ROOT}/experiments/") for word in words]
-    return [word.replace("${envvar:WANDB_RUN_ID}", "0") for word in words]
+    return [word.replace("=experiments/", f"={ROOT}/experiments/") for word in words]
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda p: p.stem)
@@ -149,9 +148,12 @@ def test_a_trial_of_a_sweep_runs(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/teacher").symlink_to(teacher.parents[1])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")  # as an agent does for the process of a trial
+    monkeypatch.setenv("WANDB_RUN_ID", "xyz")
     sweep = yaml.safe_load(path.read_text())
     record = main([*command(sweep, trials(sweep)[-1]), *QUICK])
     assert sweep["metric"]["name"].removeprefix("val/") in record["val"]
+    assert (tmp_path / "runs/sweep_xyz/metrics.json").is_file()
     assert record["teachers"] and not record["test"], "settings are chosen on validation subjects"
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from graphnets.spec import Configurable
 
-READABLE = ("logits", "embedding", "frames", "layers", "label")
-"""What a criterion can compare: predictions ``[N, K]``, embeddings ``[N, D]``, features over time ``[N, T', D]``, lists
+READABLE = ("logits", "embedding", "frames", "seen", "layers", "label")
+"""What a criterion can compare: predictions ``[N, K]``, embeddings ``[N, D]``, features over time ``[N, T', D]`` and in
+which of those frames anything was observed ``[N, T']``, lists
 of embeddings ``[N, D]`` of several layers; and the recordings' labels ``[N]`` of which there is but one side."""
 
 

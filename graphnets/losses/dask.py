@@ -52,19 +52,20 @@ class DASK(Criterion):
         if min(self.weights.values()) < 0 or not any(self.weights.values()):
             raise ValueError(f"the weights of DASK's terms are {self.weights}; none may be below 0, nor all be 0")
         self.prediction, self.distance = KnowledgeDistillation(temperature), DistanceLoss()
-        self.angle, self.semantic = AngleLoss(), Hint(in_channels, out_channels)
+        self.angle = AngleLoss()
+        if semantic > 0:  # a projection that nothing trains would stop a parallel training
+            self.semantic = Hint(in_channels, out_channels)
 
     def terms(
         self, student: Tensor, teacher: Tensor, student_logits: Tensor, teacher_logits: Tensor
     ) -> dict[str, Tensor]:
         """Each term that weighs anything, unweighted."""
-        of = {
-            "prediction": (self.prediction, student_logits, teacher_logits),
-            "distance": (self.distance, student, teacher),
-            "angle": (self.angle, student, teacher),
-            "semantic": (self.semantic, student, teacher),
+        logits, embeddings = (student_logits, teacher_logits), (student, teacher)
+        return {
+            name: getattr(self, name)(*(logits if name == "prediction" else embeddings))
+            for name in TERMS
+            if self.weights[name] > 0
         }
-        return {name: loss(a, b) for name, (loss, a, b) in of.items() if self.weights[name] > 0}
 
     def forward(self, student: Tensor, teacher: Tensor, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """The loss."""

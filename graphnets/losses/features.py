@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,7 +50,7 @@ class AttentionTransfer(Criterion):
         ``[N, T']``, or None -> scalar.
     """
 
-    reads = ("frames",)
+    reads = ("frames", "seen")
 
     def forward(
         self,
@@ -60,8 +61,9 @@ class AttentionTransfer(Criterion):
     ) -> Tensor:
         """The loss."""
         frames = student.shape[1]
-        own = student.square().mean(-1)
-        other = _to_frames(teacher.detach().square().mean(-1), frames)
+        kind = torch.promote_types(student.dtype, torch.float32)
+        own = student.to(kind).square().mean(-1)
+        other = _to_frames(teacher.detach().to(kind).square().mean(-1), frames)
         for mask in (student_mask, teacher_mask):
             if mask is not None:
                 seen = _to_frames(mask.to(own.dtype), frames) > 0.5
@@ -88,7 +90,9 @@ class SimilarityPreserving(Criterion):
 
 def _similarity(f: Tensor) -> Tensor:
     f = f.flatten(1)
-    return F.normalize(f @ f.T, dim=1)
+    with torch.autocast(f.device.type, enabled=False):  # squares of norms leave the range of half precision
+        f = f.float() if f.dtype in (torch.float16, torch.bfloat16) else f
+        return F.normalize(f @ f.T, dim=1)
 
 
 def _to_frames(values: Tensor, frames: int) -> Tensor:

@@ -11,8 +11,15 @@ from graphnets.losses.base import Criterion
 
 def divergences(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     r"""Each recording's :math:`T^2\,\mathrm{KL}(\sigma(z^T / T) \,\|\, \sigma(z^S / T))`, ``[N]``."""
-    log_p, log_q = (torch.log_softmax(z / temperature, 1) for z in (teacher, student))
+    check_logits(student, teacher)
+    log_p, log_q = (torch.log_softmax(z / temperature, 1) for z in (teacher.detach(), student))
     return (log_p.exp() * (log_p - log_q)).sum(1) * temperature**2
+
+
+def check_logits(student: Tensor, teacher: Tensor) -> None:
+    """Raises ValueError unless both are ``[N, K]``."""
+    if student.ndim != 2 or student.shape != teacher.shape:
+        raise ValueError(f"logits are [N, K] of both, not {list(student.shape)} and {list(teacher.shape)}")
 
 
 def positive(name: str, value: float) -> float:
@@ -77,9 +84,10 @@ class DecoupledKD(Criterion):
 
     def forward(self, student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
         """The loss; 0 without a labelled recording."""
+        check_logits(student, teacher)
         known = label >= 0
         own = F.one_hot(label.clamp(min=0), student.shape[1]).bool()
-        logs = [torch.log_softmax(z / self.temperature, 1) for z in (teacher, student)]
+        logs = [torch.log_softmax(z / self.temperature, 1) for z in (teacher.detach(), student)]
         # log p_y, and log(1 - p_y) as the sum of the others: exact where p_y is nearly 1.
         target = [(z.masked_fill(~own, 0).sum(1), z.masked_fill(own, -torch.inf).logsumexp(1)) for z in logs]
         (t_own, t_rest), (s_own, s_rest) = target

@@ -53,7 +53,8 @@ def gramian_field(x: Tensor, kind: Kind = "summation") -> Tensor:
     """
     if kind not in ("summation", "difference"):
         raise ValueError(f"kind is {kind!r}; allowed are 'summation' and 'difference'")
-    s = (1 - x * x).clamp(min=0).sqrt()
+    square = (1 - x * x).clamp(min=0)
+    s = torch.where(square > 0, square.clamp(min=torch.finfo(x.dtype).tiny).sqrt(), 0.0)  # no gradient at the extremes
     left = torch.stack([x, s], -1)
     right = torch.stack([x, -s], -2) if kind == "summation" else torch.stack([-s, x], -2)
     return left @ right

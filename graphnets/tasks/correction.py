@@ -118,7 +118,7 @@ class Correction(Objective):
 
         Raises:
             ValueError: The store lacks the label, has other classes, or no targets come along; or the judge judges
-                something else.
+                something else, or has seen the people whom it is to judge.
         """
         classes = data.store.labels.get(self.label)
         if classes is None or len(classes) != self.classes:
@@ -136,6 +136,7 @@ class Correction(Objective):
                 self.classes,
             ):
                 raise ValueError(f"{self.judge_path}: the judge doesn't classify {self.label!r} into {self.classes}")
+            judge.check_people(data)
             self._judge = [judge]
 
     def begin_epoch(self, progress: float) -> None:

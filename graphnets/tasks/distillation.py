@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from graphnets.data import MotionBatch
+from graphnets.data import MotionBatch, MotionDataModule
 from graphnets.data.store import UNLABELLED
 from graphnets.encoders import Encoder, Features
 from graphnets.losses import Criterion
@@ -21,11 +21,17 @@ from graphnets.tasks.teacher import (
     Knowledge,
     Teacher,
     View,
+    check_same,
     check_taps,
     check_view,
+    digests,
+    input_mask,
     layers_of,
     listen,
 )
+
+if TYPE_CHECKING:
+    from graphnets.tasks.task import Task
 
 
 class Distillation(Objective):
@@ -72,7 +78,11 @@ class Distillation(Objective):
         self.view = check_view(view)
         self.path, self.criterion, self.of, self.teacher_objective = teacher, criterion, of, teacher_objective
         self.taps = dict(taps or {})
+        if len(self.taps) > 1 and "logits" in criterion.reads and {"embedding", "frames"} & set(criterion.reads):
+            raise ValueError(f"{type(criterion).__name__} compares predictions too, and so one pair of layers at most")
+        self._modalities: tuple[str, ...] = ()
         self._heard: dict[str, Tensor] = {}
+        self._begun_with: list[str] = []
         self._teacher: list[Teacher | CrossFitted] = []  # in a list: no module of the student
 
     def build(self, encoder: Encoder) -> None:
@@ -81,12 +91,20 @@ class Distillation(Objective):
         listen(encoder, list(self.taps), self._heard)
         self.placeholder = nn.Parameter(torch.zeros(()), requires_grad=False)  # the device, for metrics
 
-    def ready(self) -> None:
-        """Load the teacher."""
+    def ready(self, task: Task | None = None, data: MotionDataModule | None = None) -> None:
+        """Load the teacher, and see whether it can teach this task on these data.
+
+        Raises:
+            ValueError: It can't, see :meth:`graphnets.tasks.teacher.Teacher.check`.
+        """
         if not self._teacher:
             several = isinstance(self.path, dict)
             kind: Any = CrossFitted if several else Teacher
             self._teacher = [kind(self.path, self.teacher_objective, list(self.taps.values()))]
+        if task is not None and data is not None:
+            of = self.of or next((name for name in task.objectives if task.objective(name) is not self), None)
+            self._teacher[0].check(task, data, self.view, self.criterion.reads, of)
+            self._modalities = task.modalities
 
     def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """Compare, in training; see :meth:`Objective.forward`.
@@ -95,6 +113,8 @@ class Distillation(Objective):
             ValueError: There is no teacher yet, no such objective before this one, or shapes that don't fit.
         """
         nothing = features.x.new_zeros(())
+        heard = [self._heard[name] for name in self.taps]
+        self._heard.clear()  # or copies of this objective would have to copy a graph of gradients
         if not self.training:
             return ObjectiveOutput(nothing, nothing, {}, count=0)
         if not self._teacher:
@@ -103,10 +123,17 @@ class Distillation(Objective):
         if of not in predictions:
             raise ValueError(f"no objective {self.of!r} before this one; there are {', '.join(predictions) or 'none'}")
         teacher = self._teacher[0](batch, changed=self.view == "student")
-        layers = layers_of(features, [self._heard[name] for name in self.taps])
-        student = Knowledge(predictions[of], masked_mean(features.x, features.mask, (1, 2)), tuple(layers))
+        layers, seen = layers_of(features, heard, input_mask(batch, self._modalities) if self._modalities else None)
+        embedding = masked_mean(features.x, features.mask, (1, 2))
+        student = Knowledge(predictions[of], embedding, layers, seen, teacher.known)
+        labels = self._labels(batch, len(teacher.logits))
+        if not bool(teacher.known.all()):  # it has nothing to say of what it doesn't see
+            rows = teacher.known.nonzero()[:, 0]
+            student, teacher, labels = student.take(rows), teacher.take(rows), labels[rows]
+            if not len(rows):
+                return ObjectiveOutput(nothing, features.x.sum() * 0.0, {}, count=0)
         try:
-            loss = self._compare(student, teacher, self._labels(batch, len(teacher.logits)))
+            loss = self._compare(student, teacher, labels)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -115,8 +142,7 @@ class Distillation(Objective):
                 f"{type(self.criterion).__name__} does not fit: logits, embedding and layers are {shapes[0]} of the "
                 f"student and {shapes[1]} of the teacher ({error})"
             ) from error
-        self._heard.clear()
-        return ObjectiveOutput(loss.detach(), loss)
+        return ObjectiveOutput(loss.detach(), loss, {}, len(labels))
 
     def _compare(self, student: Knowledge, teacher: Knowledge, labels: Tensor) -> Tensor:
         reads = self.criterion.reads
@@ -139,7 +165,9 @@ class Distillation(Objective):
             return knowledge.pooled()
         if name == "frames":
             return knowledge.layers[pair]
-        return knowledge.layers[pair].mean(1) if self.taps else knowledge.embedding
+        if name == "seen":
+            return knowledge.seen[pair]
+        return knowledge.pooled()[pair] if self.taps else knowledge.embedding
 
     def _labels(self, batch: MotionBatch, n: int) -> Tensor:
         """The labels by which the teacher was trained; all unlabelled where it predicts something else."""
@@ -154,6 +182,22 @@ class Distillation(Objective):
     def sources(self) -> dict[str, str]:
         """The teacher."""
         return self._teacher[0].sources if self._teacher else {}
+
+    def begin_epoch(self, progress: float) -> None:
+        """See :meth:`Objective.begin_epoch`.
+
+        Raises:
+            ValueError: A run is resumed with another teacher than it was begun with.
+        """
+        check_same(self._begun_with, self.sources())
+
+    def get_extra_state(self) -> list[str]:
+        """Who taught, for whoever resumes."""
+        return digests(self.sources()) or self._begun_with
+
+    def set_extra_state(self, state: list[str]) -> None:
+        """Remember who taught."""
+        self._begun_with = list(state)
 
     def metrics(self) -> MetricCollection:
         """None: what it is good for shows in the other objectives."""

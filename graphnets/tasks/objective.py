@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from torchmetrics import MetricCollection
 from graphnets.data import MotionBatch, MotionDataModule
 from graphnets.encoders import Encoder, Features
 from graphnets.spec import Configurable
+
+if TYPE_CHECKING:
+    from graphnets.tasks.task import Task
 
 
 @dataclass
@@ -66,8 +69,13 @@ class Objective(Configurable):
     def prepare(self, data: MotionDataModule) -> None:
         """Check against the data and take from its training side what the loss needs; before fitting."""
 
-    def ready(self) -> None:
-        """Get what training alone needs, such as a teacher; before fitting, not before a test."""
+    def ready(self, task: Task | None = None, data: MotionDataModule | None = None) -> None:
+        """Get what training alone needs, such as a teacher; before fitting, not before a test.
+
+        Args:
+            task: Whose objective it is, to check against; None if nobody is there to be checked against.
+            data: Likewise.
+        """
 
     def begin_epoch(self, progress: float) -> None:
         """An epoch of training begins.

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graphnets.data import MotionBatch
+from graphnets.data import MotionBatch, MotionDataModule
 from graphnets.encoders import Encoder, Features
 from graphnets.nn import MaskedBatchNorm
 from graphnets.tasks.classification import Classification
 from graphnets.tasks.objective import ObjectiveOutput
-from graphnets.tasks.teacher import Teacher, View, check_view
+from graphnets.tasks.teacher import Teacher, View, check_same, check_view, digests
+
+if TYPE_CHECKING:
+    from graphnets.tasks.task import Task
 
 
 class SimKD(Classification):
@@ -60,6 +64,7 @@ class SimKD(Classification):
             raise ValueError(f"channels is {channels} and factor {factor}; at least 1, and factor at most channels")
         self.path, self.channels, self.factor, self.view = teacher, channels, factor, check_view(view)
         self._teacher: list[Teacher] = []
+        self._begun_with: list[str] = []
         self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
 
     def build(self, encoder: Encoder) -> None:
@@ -72,7 +77,7 @@ class SimKD(Classification):
         super().build(wide)
         self.head.requires_grad_(False)
 
-    def ready(self) -> None:
+    def ready(self, task: Task | None = None, data: MotionDataModule | None = None) -> None:
         """Take the classifier of the teacher.
 
         Raises:
@@ -95,11 +100,30 @@ class SimKD(Classification):
             raise ValueError(f"{self.path}: the teacher's classifier is another one than when training began")
         self.head.load_state_dict(head)
         self.taught.fill_(True)
+        if task is not None and data is not None:
+            teacher.check(task, data, self.view, ("logits", "label"), None)
         self._teacher = [teacher]
 
     def sources(self) -> dict[str, str]:
         """The teacher."""
         return self._teacher[0].sources if self._teacher else {}
+
+    def begin_epoch(self, progress: float) -> None:
+        """See :meth:`Objective.begin_epoch`.
+
+        Raises:
+            ValueError: A run is resumed with another teacher than it was begun with.
+        """
+        check_same(self._begun_with, self.sources())
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The classes, and who taught, for whoever resumes."""
+        return super().get_extra_state() | {"teachers": digests(self.sources()) or self._begun_with}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take the classes from a checkpoint, and remember who taught."""
+        super().set_extra_state(state)
+        self._begun_with = list(state.get("teachers", []))
 
     def forward(self, features: Features, batch: MotionBatch, predictions: Mapping[str, Tensor]) -> ObjectiveOutput:
         """See :meth:`Objective.forward`; in evaluation the loss is the cross-entropy."""

@@ -28,6 +28,8 @@ from graphnets.transforms.base import IN_TIME
 from graphnets.version import __version__
 
 SPEC = "graphnets"
+TRAINED_ON = "graphnets_trained_on"
+SIDES = ("train", "val", "test")
 OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
 SchedulerFactory = Callable[[Optimizer, int], LRScheduler]
 
@@ -83,6 +85,7 @@ class Task(pl.LightningModule):
             objective.build(encoder)
         self._check_framewise()
         self.seed = 0
+        self.trained_on: dict[str, Any] = {}
         self.pretrained: dict[str, str] | None = None if pretrained is None else start_from(encoder, Path(pretrained))
 
     # What it computes ---------------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ class Task(pl.LightningModule):
         for name in self.objectives:
             self.objective(name).prepare(data)
             if stage == "fit":
-                self.objective(name).ready()
+                self.objective(name).ready(self, data)
         self._fit_transforms(data)
         with torch.no_grad():
             was_training = self.training
@@ -335,6 +338,11 @@ class Task(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the spec."""
         checkpoint[SPEC] = self.spec()
+        data = getattr(self._trainer, "datamodule", None)
+        if isinstance(data, MotionDataModule):  # whom a teacher has seen must not be tested by its students
+            subjects = {side: sorted(set(data.store.subjects[getattr(data.rows, side)].tolist())) for side in SIDES}
+            self.trained_on = {"store_checksum": data.store.checksum, "subjects": subjects}
+        checkpoint[TRAINED_ON] = self.trained_on
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> Task:
@@ -359,6 +367,7 @@ class Task(pl.LightningModule):
             transforms=from_spec(spec["transforms"], Configurable),
         )
         task.load_state_dict(checkpoint["state_dict"])
+        task.trained_on = checkpoint.get(TRAINED_ON, {})
         return task.to(device).eval()
 
 

@@ -94,6 +94,8 @@ class RandomTransform(Transform):
     frame needs its own, one for each frame of the longest clip (as the mask tells its length).
     """
 
+    per_clip: bool = False
+    """Its random numbers are one set a clip, whatever the skeleton, the channels and the number of frames."""
     moves: str = ""
     """How the modality is moved against others of the recording, in words: "in time", "from side to side"."""
 
@@ -126,9 +128,12 @@ class RandomTransform(Transform):
         """Augment the clips that chance picks."""
         if not self.training or self.probability == 0:
             return
+        # Drawn first: how many random numbers a change takes may depend on the modality, who is picked must not.
+        picked = (
+            torch.rand(len(store.x), 1, 1, device=store.x.device) < self.probability if self.probability < 1 else None
+        )
         x, mask = self.augment(store)
-        if self.probability < 1:
-            picked = torch.rand(len(x), 1, 1, device=x.device) < self.probability
+        if picked is not None:
             if x is not store.x:
                 x = torch.where(picked[..., None], x, store.x)
             if mask is not store.mask:

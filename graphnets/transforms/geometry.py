@@ -91,6 +91,8 @@ class RandomRotate(RandomTransform):
     are uniform in plus or minus their limit. Centre the body before.
     """
 
+    per_clip = True
+
     def __init__(self, degrees: float | list[float], probability: float = 1.0, modality: str = "pose") -> None:
         """Choose the angles.
 
@@ -135,6 +137,8 @@ class RandomRotate(RandomTransform):
 class RandomScale(RandomTransform):
     """Stretch or shrink each clip about the origin, at random. Centre the body before."""
 
+    per_clip = True
+
     def __init__(
         self, factor: float = 0.1, per_axis: bool = True, probability: float = 1.0, modality: str = "pose"
     ) -> None:
@@ -177,6 +181,7 @@ class RandomMirror(RandomTransform):
     survive it.
     """
 
+    per_clip = True
     moves = "from side to side"
 
     def __init__(self, axis: Literal["x", "y", "z"] = "x", probability: float = 0.5, modality: str = "pose") -> None:

@@ -17,7 +17,9 @@ AXIS_GRAPH = "imu_axes6"
 
 
 def axis_channels(names: tuple[str, ...], what: str) -> list[list[int]]:
-    """Where the axes of each kind of reading are: a list of three places for each kind that is there.
+    """Where the axes of each reading are: a list of three places for each that is there, in the order of the names.
+
+    A reading is ``acc_x``, ``acc_y``, ``acc_z`` or with a sensor before it, ``watch_acc_x``.
 
     Args:
         names: Of channels, or of the nodes of an axis graph.
@@ -26,8 +28,14 @@ def axis_channels(names: tuple[str, ...], what: str) -> list[list[int]]:
     Raises:
         ValueError: There is no whole triple.
     """
-    triples = [[f"{kind}_{axis}" for axis in AXES] for kinds in KINDS for kind in kinds]
-    found = [[names.index(name) for name in triple] for triple in triples if set(triple) <= set(names)]
+    kinds = [kind for names_of in KINDS for kind in names_of]
+    found = []
+    for name in names:
+        sensor, _, last = name.rpartition("_")
+        if last == AXES[0] and any(sensor == kind or sensor.endswith(f"_{kind}") for kind in kinds):
+            triple = [f"{sensor}_{axis}" for axis in AXES]
+            if set(triple) <= set(names):
+                found.append([names.index(axis) for axis in triple])
     if not found:
         raise ValueError(f"{what} {names} hold no acc_x, acc_y, acc_z and no gyr_x, gyr_y, gyr_z")
     return found
@@ -39,7 +47,7 @@ class RandomMounting(RandomTransform):
     .. math:: a' = R\,a, \qquad \omega' = R\,\omega
 
     The axis is uniform on the sphere and the angle uniform up to the limit; 180 degrees about a random axis reach any
-    attitude. Both layouts are read: sensors as nodes with the axes as channels, and the axes of one sensor as nodes.
+    attitude. Both layouts are read: sensors as nodes with the axes as channels, and the axes of sensors as nodes.
     Normalise after it, not before, or gravity turns into something else.
     """
 
@@ -61,7 +69,7 @@ class RandomMounting(RandomTransform):
         """Turn the sensors of all clips.
 
         Returns:
-            ``x [N, T, V, C]`` and the mask as it was.
+            ``x [N, T, V, C]`` and the mask, in which of axes as nodes all three are observed or none.
 
         Raises:
             ValueError: Neither channels nor nodes are axes of sensors.
@@ -70,12 +78,21 @@ class RandomMounting(RandomTransform):
         as_nodes = x.shape[-1] == 1
         names = tuple(store.skeleton.joints) if as_nodes else tuple(store.channels)
         values = x.transpose(2, 3) if as_nodes else x  # [N, T, sensors, axes]
-        turn = self._turns(x, len(x), values.shape[2])  # [N, sensors, 3, 3]
-        out = values.clone()
-        for triple in axis_channels(names, "the nodes" if as_nodes else "the channels"):
-            part = finite(values[..., triple], torch.ones_like(values[..., 0], dtype=torch.bool))
-            out[..., triple] = (turn[:, None] * part[..., None, :]).sum(-1)
-        return (out.transpose(2, 3) if as_nodes else out), store.mask
+        triples = axis_channels(names, "the nodes" if as_nodes else "the channels")
+        devices = [names[triple[0]].rpartition("_")[0].rpartition("_")[0] for triple in triples]
+        several = list(dict.fromkeys(devices))  # the axes of one device turn together
+        turn = self._turns(x, len(x), len(several) if as_nodes else values.shape[2])
+        out, mask = values.clone(), store.mask.clone() if as_nodes else store.mask
+        for triple, device in zip(triples, devices, strict=True):
+            place = several.index(device)
+            turned = turn[:, None, place : place + 1] if as_nodes else turn[:, None]  # [N, 1, sensors, 3, 3]
+            # An axis that isn't known leaves none of the three known.
+            seen = store.mask[..., triple].all(-1, keepdim=True) if as_nodes else store.mask
+            part = finite(values[..., triple], seen)
+            out[..., triple] = (turned * part[..., None, :]).sum(-1)
+            if as_nodes:
+                mask[..., triple] = seen
+        return (out.transpose(2, 3) if as_nodes else out), mask
 
     def _turns(self, x: Tensor, n: int, sensors: int) -> Tensor:
         """Rodrigues' formula for random axes and angles, ``[N, sensors, 3, 3]``."""

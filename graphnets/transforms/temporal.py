@@ -126,6 +126,7 @@ class RandomCrop(RandomTransform):
     (or the one that a clip has), and its place is uniform.
     """
 
+    per_clip = True
     moves = IN_TIME
 
     def __init__(self, min_fraction: float = 0.75, probability: float = 1.0, modality: str = "pose") -> None:
@@ -171,6 +172,7 @@ class TimeWarp(RandomTransform):
     above 0 for :math:`|s| < 1`: time never runs backwards. The frame rate stays.
     """
 
+    per_clip = True
     moves = IN_TIME
 
     def __init__(self, strength: float = 0.3, probability: float = 1.0, modality: str = "pose") -> None:

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from graphnets.data import MotionDataModule, Store, StoreWriter
+from graphnets.data import MotionDataModule, RandomSequences, Store, StoreWriter, Subjects
 from graphnets.encoders import STGCN
 from graphnets.losses import (
     DASK,
@@ -27,6 +27,7 @@ from graphnets.losses import (
     SimilarityPreserving,
 )
 from graphnets.nn.masking import masked_mean
+from graphnets.skeleton import Skeleton
 from graphnets.tasks import Classification, Distillation, SimKD, Task
 from graphnets.tasks.teacher import CrossFitted, Teacher
 from graphnets.transforms import Center, Jitter, RandomCrop, Resample, Together
@@ -153,12 +154,14 @@ def test_every_loss_compares_the_same_recordings(store: Store, teacher: Path, cr
             "logits": known(data.train_set.__getitems__(rows))["move"].prediction,
             "embedding": masked_mean(features.x, features.mask, (1, 2)),
             "frames": masked_mean(features.x, features.mask, (2,)),
+            "seen": torch.ones(features.x.shape[:2], dtype=torch.bool),
         }
     own = task.features(transformed)
     ours = {
         "logits": outputs["move"].prediction,
         "embedding": masked_mean(own.x, own.mask, (1, 2)),
         "frames": masked_mean(own.x, own.mask, (2,)),
+        "seen": torch.ones(own.x.shape[:2], dtype=torch.bool),
     }
     given: list[Any] = []
     for name in criterion.reads:
@@ -352,3 +355,207 @@ def test_simkd_speaks_through_the_teachers_classifier(store: Store, teacher: Pat
         wrong.build(encoder)
         wrong.prepare(data)
         wrong.ready()
+
+
+# A teacher that can't be one ---------------------------------------------------------------------------------
+
+
+def trained(store: Store, path: Path, split: Any = "split", **changes: Any) -> Path:
+    """A teacher of the pose after one epoch."""
+    torch.manual_seed(0)
+    encoder = STGCN(changes.get("skeleton", "kinect20"), 3, widths=[8, 12], strides=[1, 2], kernel=3)
+    label = changes.get("label", "move")
+    task = Task(encoder, {"move": Classification(label, 3)}, transforms={"length": Resample(10)})
+    run = trainer()
+    run.fit(task, datamodule=MotionDataModule(store, split, batch_size=6))
+    run.save_checkpoint(path, weights_only=True)
+    return path
+
+
+def other_store(path: Path, changes: dict[str, Any]) -> Store:
+    card = copy.deepcopy(CARD) | changes
+    rng = np.random.default_rng(1)
+    label = next(iter(card["labels"]))
+    with StoreWriter(path, card) as writer:
+        for i in range(16):
+            streams = {
+                "pose": (rng.normal(size=(9, 20, 3)), None, 30.0),
+                "imu": (rng.normal(size=(18, 6, 1)), None, 60.0),
+            }
+            writer.add(f"r{i}", "abcd"[i % 4], streams, {label: card["labels"][label]["classes"][i % 3]})
+    return Store(path)
+
+
+def fit(store: Store, *objectives: Any, split: Any = "split") -> None:
+    trainer().fit(student(*objectives), datamodule=MotionDataModule(store, split, batch_size=6))
+
+
+def test_a_teacher_of_other_classes_is_refused(store: Store, tmp_path: Path) -> None:
+    other = other_store(tmp_path / "other", {"labels": {"move": {"classes": ["wave", "shake", "still"]}}})
+    wrong = trained(other, tmp_path / "wrong.ckpt")
+    with pytest.raises(ValueError, match=r"wrong.ckpt knows the classes .*'wave', 'shake', 'still'"):
+        fit(store, Distillation(str(wrong), KnowledgeDistillation()))
+
+
+def test_a_teacher_of_another_label_can_teach_no_loss_that_needs_it(store: Store, tmp_path: Path) -> None:
+    other = other_store(tmp_path / "other", {"labels": {"action": {"classes": ["still", "wave", "shake"]}}})
+    wrong = trained(other, tmp_path / "wrong.ckpt", label="action")
+    with pytest.raises(ValueError, match=r"names 'action', which the store .* has not"):
+        fit(store, Distillation(str(wrong), DecoupledKD()))
+    fit(store, Distillation(str(wrong), DistanceLoss()))
+
+
+def test_a_teacher_of_other_joints_is_refused(store: Store, tmp_path: Path) -> None:
+    bones = Skeleton.load("kinect20")
+    turned = bones.subset(list(reversed(bones.joints)))
+    modalities = {**CARD["modalities"], "pose": {"skeleton": turned.to_dict(), "channels": ["x", "y", "z"]}}  # type: ignore[dict-item]
+    wrong = trained(
+        other_store(tmp_path / "other", {"modalities": modalities}), tmp_path / "wrong.ckpt", skeleton=turned
+    )
+    with pytest.raises(ValueError, match=r"the teacher .*wrong.ckpt: the encoder was made for skeleton"):
+        fit(store, Distillation(str(wrong), KnowledgeDistillation()))
+
+
+def test_a_teacher_must_not_know_the_people_that_are_tested(store: Store, tmp_path: Path) -> None:
+    wrong = trained(store, tmp_path / "wrong.ckpt", Subjects(train=["a", "d"], test=["b"]))
+    for taught in (Distillation(str(wrong), KnowledgeDistillation()), Distillation({"a": str(wrong)}, DistanceLoss())):
+        with pytest.raises(ValueError, match=r"wrong.ckpt .*trained on (the subjects d|this subject)"):
+            fit(store, taught)
+    fit(store, Distillation(str(wrong), KnowledgeDistillation()), split=RandomSequences(0.5, 0.25, seed=0))
+
+
+def test_what_the_student_transforms_is_not_transformed_again(store: Store, tmp_path: Path) -> None:
+    task = Task(
+        STGCN("imu_axes6", 1, widths=[8, 12], strides=[1, 2], kernel=3), {"move": Classification("move", 3)},
+        modality="imu", transforms={"length": Resample(16, "imu")},
+    )  # fmt: skip
+    run = trainer()
+    run.fit(task, datamodule=MotionDataModule(store, "split", batch_size=6))
+    run.save_checkpoint(tmp_path / "imu.ckpt", weights_only=True)
+    with pytest.raises(ValueError, match=r"imu.ckpt reads imu, and so does the student's transform 'crop'|'length'"):
+        fit(store, Distillation(str(tmp_path / "imu.ckpt"), KnowledgeDistillation(), view="student"))
+    fit(store, Distillation(str(tmp_path / "imu.ckpt"), KnowledgeDistillation()))
+
+
+def test_resuming_with_another_teacher_is_refused(store: Store, teacher: Path, tmp_path: Path) -> None:
+    data = MotionDataModule(store, "split", batch_size=6)
+    for made in (
+        lambda path: student(Distillation(path, KnowledgeDistillation())),
+        lambda path: speaking(path),
+    ):
+        begun, run = made(str(teacher)), trainer(1)
+        run.fit(begun, datamodule=data)
+        run.save_checkpoint(tmp_path / "begun.ckpt")
+        other = trained_like(store, tmp_path / "other.ckpt")
+        with pytest.raises(ValueError, match="another teacher"):
+            trainer(2).fit(made(str(other)), datamodule=data, ckpt_path=tmp_path / "begun.ckpt", weights_only=True)
+        trainer(2).fit(made(str(teacher)), datamodule=data, ckpt_path=tmp_path / "begun.ckpt", weights_only=True)
+
+
+def speaking(path: str) -> Task:
+    """A student through the teacher's classifier."""
+    torch.manual_seed(1)
+    encoder = STGCN("imu_axes6", 1, widths=[6, 10], strides=[2, 1], kernel=3)
+    objective = SimKD(path, "move", 3, channels=12, peak=True)
+    return Task(encoder, {"move": objective}, modality="imu", transforms={"length": Resample(16, "imu")})
+
+
+def trained_like(store: Store, path: Path) -> Path:
+    """As the fixture, with other weights."""
+    torch.manual_seed(7)
+    encoder = STGCN("kinect20", 3, widths=[8, 12], strides=[1, 2], kernel=3)
+    task = Task(encoder, {"move": Classification("move", 3, peak=True)}, transforms={"length": Resample(10)})
+    run = trainer(1)
+    run.fit(task, datamodule=MotionDataModule(store, "split", batch_size=6))
+    run.save_checkpoint(path, weights_only=True)
+    return path
+
+
+# What is missing ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taps", [None, {"blocks.0": "blocks.1"}], ids=["features", "taps"])
+@pytest.mark.parametrize(
+    "criterion", [SemCKD([10], [12]), AttentionTransfer(), DistanceLoss()], ids=lambda c: type(c).__name__
+)
+def test_padding_changes_no_loss(
+    store: Store, tmp_path: Path, criterion: Criterion, taps: dict[str, str] | None
+) -> None:
+    """Neither network resamples: clips have their own lengths, padded in a batch."""
+    torch.manual_seed(0)
+    encoder = STGCN("kinect20", 3, widths=[8, 12], strides=[1, 2], kernel=3)
+    run, data = trainer(), MotionDataModule(store, "split", batch_size=6)
+    task = Task(encoder, {"move": Classification("move", 3)}, transforms={"centre": Center()})
+    run.fit(task, datamodule=data)
+    run.save_checkpoint(tmp_path / "t.ckpt", weights_only=True)
+    if taps and isinstance(criterion, SemCKD):
+        criterion = SemCKD([6], [12])
+    objective = Distillation(str(tmp_path / "t.ckpt"), criterion, taps=taps)
+    made = Task(
+        STGCN("imu_axes6", 1, widths=[6, 10], strides=[2, 1], kernel=3),
+        {"move": Classification("move", 3), "d": objective}, modality="imu",
+    )  # fmt: skip
+    objective.ready(made, data)
+    batch = data.train_set.__getitems__([0, 1, 2, 3])
+    lengths = [int(batch["pose"].mask[i, :, 0].sum()) for i in range(4)]
+    assert len(set(lengths)) > 1
+    made.eval()
+    objective.train()
+    whole = made._outputs(made.transform(batch))["d"].loss
+    padded = copy.copy(batch)
+    for name in ("pose", "imu"):
+        node = padded[name]
+        node.x = torch.nn.functional.pad(node.x, (0, 0, 0, 0, 0, 8), value=float("nan"))
+        node.mask = torch.nn.functional.pad(node.mask, (0, 0, 0, 8))
+    objective._teacher[0]._kept.clear()
+    again = made._outputs(made.transform(padded))["d"].loss
+    if isinstance(criterion, AttentionTransfer):  # over relative time of the batch: what is padding has no say
+        assert bool(again.isfinite())
+    else:
+        torch.testing.assert_close(again, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_of_what_the_teacher_does_not_see_it_says_nothing(store: Store, teacher: Path) -> None:
+    task, data = (
+        student(Distillation(str(teacher), KnowledgeDistillation()), moves=False),
+        MotionDataModule(store, "split"),
+    )
+    objective = task.objective("d0")
+    task.objective("move").prepare(data)
+    objective.ready(task, data)
+    batch = data.train_set.__getitems__([0, 1, 2, 3])
+    part = data.train_set.__getitems__([0, 2])
+    batch["pose"].mask[[1, 3]] = False
+    batch["pose"].x[[1, 3]] = torch.nan
+    task.eval()
+    objective.train()
+    output = task._outputs(task.transform(batch))["d0"]
+    assert output.count == 2
+    torch.testing.assert_close(output.loss, task._outputs(task.transform(part))["d0"].loss)
+    batch["pose"].mask[:] = False
+    objective._teacher[0]._kept.clear()  # type: ignore[attr-defined]
+    nothing = task._outputs(task.transform(batch))["d0"]
+    assert nothing.count == 0 and float(nothing.loss) == 0 and nothing.loss.requires_grad
+
+
+def test_a_copy_can_be_made_after_an_evaluation(store: Store, teacher: Path) -> None:
+    task = student(Distillation(str(teacher), Hint(6, 8), taps={"blocks.0": "blocks.0"}))
+    task.eval()(MotionDataModule(store, "split").train_set.__getitems__([0, 1]))
+    copy.deepcopy(task)
+
+
+@pytest.mark.parametrize(
+    "criterion", [KnowledgeDistillation(), DecoupledKD(), GatedDistillation()], ids=lambda c: type(c).__name__
+)
+def test_predictions_of_the_teacher_get_no_gradient(criterion: Criterion) -> None:
+    student_logits, teacher_logits = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
+    labels = [torch.tensor([0, 1, 2, 0])] if "label" in criterion.reads else []
+    criterion(student_logits, 3 * teacher_logits, *labels).backward()
+    assert student_logits.grad is not None and teacher_logits.grad is None
+    with pytest.raises(ValueError, match=r"logits are \[N, K\]"):
+        criterion(student_logits, torch.randn(4, 1), *labels)
+
+
+def test_predictions_are_compared_once() -> None:
+    with pytest.raises(ValueError, match="one pair of layers at most"):
+        Distillation("a.ckpt", DASK(10, 12), taps={"blocks.0": "blocks.0", "blocks.1": "blocks.1"})

@@ -117,3 +117,29 @@ def test_vectors_are_normalised_alike_however_they_are_mounted(make) -> None:  #
     size = x[..., 3:].square().mean((0, 1, 3)).sqrt()
     std = plain.std if plain.std.shape[-1] == 6 else plain.std.T
     assert torch.allclose(std[:, 3:], size[:, None].expand(-1, 3), rtol=1e-5)
+
+
+def test_an_axis_that_is_missing_leaves_none_of_the_three() -> None:
+    x = torch.randn(2, 5, 6, 1)
+    mask = torch.ones(2, 5, 6, dtype=torch.bool)
+    mask[0, 2, 0] = False  # acc_x
+    x[0, 2, 0] = torch.nan
+    imu = {"x": x, "mask": mask, "fps": 50.0, "skeleton": Skeleton.load("imu_axes6"), "channels": ("value",)}
+    turned = RandomMounting(90).train()(MotionBatch.from_arrays({"imu": imu}))["imu"]
+    assert turned.mask[0, 2].tolist() == [False] * 3 + [True] * 3
+    assert bool(turned.x[turned.mask].isfinite().all()) and int(turned.mask.sum()) == 57
+
+
+def test_each_device_of_a_graph_of_axes_turns_by_itself() -> None:
+    bones = Skeleton.load("mmact_axes9")
+    x = torch.randn(1, 7, 9, 1, dtype=torch.float64)
+    mask = torch.ones(1, 7, 9, dtype=torch.bool)
+    imu = {"x": x, "mask": mask, "fps": 50.0, "skeleton": bones, "channels": ("value",)}
+    torch.manual_seed(0)
+    turned = RandomMounting(180).train()(MotionBatch.from_arrays({"imu": imu}))["imu"].x[0, :, :, 0]
+    turns = [torch.linalg.lstsq(x[0, :, k : k + 3, 0], turned[:, k : k + 3]).solution for k in (0, 3, 6)]
+    eye = torch.eye(3, dtype=torch.float64)
+    for turn in turns:
+        torch.testing.assert_close(turn @ turn.T, eye, atol=1e-5, rtol=0)
+    torch.testing.assert_close(turns[1], turns[2], atol=1e-5, rtol=0)  # the phone's two
+    assert float((turns[0] - turns[1]).abs().max()) > 0.1

@@ -10,7 +10,18 @@ from graphnets.encoders import STGCN
 from graphnets.skeleton import Skeleton
 from graphnets.spec import from_spec, to_spec
 from graphnets.tasks import SequenceRegression, Task
-from graphnets.transforms import Jitter, RandomCrop, RandomMirror, Resample, TimeWarp, Together, Transform
+from graphnets.transforms import (
+    FrameDrop,
+    Jitter,
+    JointDrop,
+    RandomBoneScale,
+    RandomCrop,
+    RandomMirror,
+    Resample,
+    TimeWarp,
+    Together,
+    Transform,
+)
 
 FRAMES = {"pose": 31, "imu": 61}
 
@@ -94,7 +105,6 @@ def test_a_modality_that_is_not_there_is_named() -> None:
     ("change", "allowed"),
     [
         (Together(RandomCrop(), ["imu", "pose"]), True),
-        (Together(Jitter(0.1), ["imu", "pose"]), True),
         (Together(RandomCrop(), ["imu", "grf"]), False),
         (RandomCrop(modality="imu"), False),
         (Together(RandomMirror(), ["imu", "pose"]), False),
@@ -109,3 +119,32 @@ def test_targets_that_move_along_may_be_compared_frame_by_frame(change: Transfor
         return
     with pytest.raises(ValueError, match=r"'change'.*frame by frame"):
         Task(encoder, objectives, modality="imu", transforms={"change": change})
+
+
+def test_picks_the_same_clips() -> None:
+    """Whatever a change draws besides, who is changed is drawn first."""
+    torch.manual_seed(0)
+    both = Together(RandomCrop(0.4, probability=0.5), ["pose", "imu"]).train()(batch(200))
+    cropped = [both[name].mask[..., 0].sum(1) < FRAMES[name] for name in FRAMES]
+    assert torch.equal(cropped[0] | cropped[1], cropped[1]) and 60 < int(cropped[1].sum()) < 140
+
+
+@pytest.mark.parametrize("change", [Jitter(0.1), RandomBoneScale(0.1), FrameDrop(0.5), JointDrop(0.5)], ids=repr)
+def test_what_draws_for_joints_or_frames_needs_the_same_ones(change: Transform) -> None:
+    with pytest.raises(ValueError, match=r"draws numbers for joints or frames, and pose, imu differ"):
+        Together(change, ["pose", "imu"]).train()(batch())
+    twice = batch(4)
+    channels = ("x", "y", "z")
+    pose = {**dict(twice["pose"]), "x": torch.randn(4, 31, 20, 3), "channels": channels}
+    twice = MotionBatch.from_arrays({"pose": pose, "target": {**pose, "x": pose["x"].clone()}}, labels={})
+    torch.manual_seed(3)
+    changed = Together(change, ["pose", "target"]).train()(twice)
+    assert torch.equal(changed["pose"].mask, changed["target"].mask)
+    kept = changed["pose"].mask[..., None].expand_as(changed["pose"].x)
+    assert torch.equal(changed["pose"].x[kept], changed["target"].x[kept])
+    assert not torch.equal(changed["pose"].x, twice["pose"].x) or not bool(changed["pose"].mask.all())
+
+
+def test_only_what_is_random() -> None:
+    with pytest.raises(ValueError, match="Resample isn't random"):
+        Together(Resample(8), ["pose", "imu"])  # type: ignore[arg-type]
