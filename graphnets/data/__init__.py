@@ -2,7 +2,7 @@
 
 from graphnets.data.dataset import MotionDataModule, MotionDataset
 from graphnets.data.motion import MotionBatch, MotionSequence
-from graphnets.data.partners import NearestCorrect, Partners
+from graphnets.data.partners import Partners
 from graphnets.data.protocols import (
     LeaveOneSubjectOut,
     Protocol,
@@ -23,7 +23,6 @@ __all__ = [
     "MotionDataModule",
     "MotionDataset",
     "MotionSequence",
-    "NearestCorrect",
     "Partners",
     "Problem",
     "Protocol",

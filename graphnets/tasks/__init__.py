@@ -4,6 +4,7 @@ from graphnets.tasks.classification import Classification
 from graphnets.tasks.correction import Correction
 from graphnets.tasks.distillation import Distillation
 from graphnets.tasks.objective import Objective, ObjectiveOutput
+from graphnets.tasks.partners import NearestCorrect
 from graphnets.tasks.regression import SequenceRegression
 from graphnets.tasks.schedule import WarmupCosine
 from graphnets.tasks.simkd import SimKD
@@ -13,6 +14,7 @@ __all__ = [
     "Classification",
     "Correction",
     "Distillation",
+    "NearestCorrect",
     "Objective",
     "ObjectiveOutput",
     "SequenceRegression",

@@ -36,7 +36,7 @@ class Correction(Objective):
               + \lambda_i [y_n = x_n] \overline{(\hat x_n - x_n)^2}\right]
 
     with the soft-DTW divergence D to the target y, which comes along as a modality
-    (:class:`graphnets.data.NearestCorrect`); the paper has the first two terms. :math:`E_b` is the relative change of
+    (:class:`graphnets.tasks.NearestCorrect`); the paper has the first two terms. :math:`E_b` is the relative change of
     bone lengths, and the last term holds on to repetitions that are right.
 
     All is measured in the space that the transforms leave, which must be one that target and input share: give every
@@ -126,7 +126,7 @@ class Correction(Objective):
             raise ValueError(f"label {self.label!r} with {self.classes} classes: the store has {there}")
         if data.train_set.partners is None or data.train_set.partners.name != self.target:
             raise ValueError(
-                f"no target comes along as {self.target!r}: set data.partners, e.g. to graphnets.data.NearestCorrect"
+                f"no target comes along as {self.target!r}: set data.partners, e.g. to graphnets.tasks.NearestCorrect"
             )
         if self.judge_path and not self._judge:
             judge = Teacher(self.judge_path)

@@ -9,10 +9,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from graphnets.data import MotionDataModule, NearestCorrect, Store, StoreWriter
+from graphnets.data import MotionDataModule, Store, StoreWriter
 from graphnets.encoders import STGCN
 from graphnets.nn.soft_dtw import soft_dtw_divergence
-from graphnets.tasks import Classification, Correction, Task
+from graphnets.tasks import Classification, Correction, NearestCorrect, Task
 from graphnets.transforms import RandomScale, Resample, Together
 
 CLASSES = ["squat_correct", "squat_shallow"]

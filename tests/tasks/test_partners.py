@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from graphnets.data import MotionDataModule, MotionDataset, NearestCorrect, Store, StoreWriter
+from graphnets.data import MotionDataModule, MotionDataset, Store, StoreWriter
+from graphnets.tasks import NearestCorrect
 
 CARD = {
     "name": "reps", "title": "Repetitions", "description": "Made for tests", "licence": "MIT", "source": "tests",
