@@ -423,11 +423,13 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such checkpoint")
+        inside = path / "checkpoints" / "last.ckpt"
+        raise ValueError(f"{path}: no such checkpoint{f'; there is {inside}' if inside.is_file() else ''}")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... by what is wrong
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Its advice to read what it doesn't trust is not ours.
+        why = str(error).split(". ")[0].splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: not readable as a checkpoint: {why}") from error
     if not isinstance(checkpoint, dict) or SPEC not in checkpoint:
         raise ValueError(f"{path}: not a checkpoint of a graphnets Task (it holds no {SPEC!r})")
