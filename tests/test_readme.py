@@ -30,9 +30,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_blocks_are_found() -> None:
-    assert set(BLOCKS) == {"mynet.py", "test_mynet.py", "prepare.py"}
+    assert set(BLOCKS) == {"mynet.py", "test_mynet.py", "prepare.py", "mylosses.py"}
     body = [line for line in BLOCKS["mynet.py"].splitlines() if line.strip()]
     assert len(body) <= 12, "it says twelve lines"
+
+
+def test_a_loss_of_ones_own(folder: Path) -> None:
+    code = (
+        "import torch; from mylosses import Cosine; from graphnets.tasks import Distillation; "
+        "loss = Distillation('a.ckpt', Cosine()).criterion; z = torch.randn(4, 3); "
+        "print(round(float(loss(z, 2 * z)), 6), round(float(loss(z, -z)), 6))"
+    )
+    done = run(folder, "-c", code)
+    assert done.returncode == 0, done.stderr
+    zero, two = map(float, done.stdout.split())
+    assert abs(zero) < 1e-5 and abs(two - 2) < 1e-5
 
 
 def test_own_data_and_own_backbone(folder: Path) -> None:

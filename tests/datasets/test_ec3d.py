@@ -203,7 +203,7 @@ def test_what_is_wrong_is_said(
     make, parts = FAULTS[fault]
     put(raw / "data_3D.pickle", make(content()))
     code, printed = run(raw, tmp_path / "store")
-    assert code == 1 and "nothing was written" in printed
+    assert code == 1 and "nothing was written" in " ".join(printed.split())
     assert line_with(printed, "data_3D.pickle", *parts), printed
     assert [p.name for p in tmp_path.iterdir()] == ["raw"]
 
