@@ -99,57 +99,62 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 class _SoftDTW(torch.autograd.Function):
-    """In units of ``-gamma``: the soft minimum is a log-sum-exp. Diagonal k holds in row i the cell (i, k - i)."""
+    """In units of ``-gamma``: the soft minimum is a log-sum-exp. The pairs lie innermost: a diagonal is a view."""
 
     @staticmethod
     def forward(ctx: Any, cost: Tensor, gamma: float, n: Tensor, m: Tensor) -> Tensor:
         pairs, rows, columns = cost.shape
-        diagonals = rows + columns - 1
-        skewed = _skew(cost * (-1 / gamma))
-        # Two diagonals and one row before the first cell, whose only predecessor is the corner.
-        total = cost.new_full((diagonals + 2, pairs, rows + 1), NOWHERE)
-        total[0, :, 0] = 0
-        for k in range(diagonals):
-            above, left, corner = total[k + 1, :, :-1], total[k + 1, :, 1:], total[k, :, :-1]
-            here = total[k + 2, :, 1:]
+        own = (cost * (-1 / gamma)).permute(1, 2, 0).contiguous()
+        # One row and one column before the first cell, whose only predecessor is their corner.
+        total = own.new_empty((rows + 1, columns + 1, pairs))
+        total[0], total[:, 0], total[0, 0] = NOWHERE, NOWHERE, 0
+        for k in range(rows + columns - 1):
+            i, count = _diagonal(k, rows, columns)
+            above, left, corner, here = (
+                _cells(total, i + down, k - i + right, count) for down, right in ((0, 1), (1, 0), (0, 0), (1, 1))
+            )
             torch.logaddexp(torch.logaddexp(above, left), corner, out=here)
-            here += skewed[k]
+            here += _cells(own, i, k - i, count)
             if k == 0:
-                total[0, :, 0] = NOWHERE
-        ctx.save_for_backward(total, skewed, n, m)
-        ctx.gamma, ctx.columns = gamma, columns
-        return -gamma * total[n + m, torch.arange(pairs, device=cost.device), n]
+                total[0, 0] = NOWHERE
+        ctx.save_for_backward(total, own, n, m)
+        return -gamma * total[n, m, torch.arange(pairs, device=cost.device)]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        total, skewed, n, m = ctx.saved_tensors
-        diagonals, pairs, rows = skewed.shape
-        # The way to a cell before its own cost; to cells that don't exist there is none.
-        soft = (total[2:, :, 1:] - skewed).masked_fill_(skewed == NOWHERE, torch.inf)
-        # With what probability the way to a cell came from above, from the left, and from the corner between.
-        above, left = (total[1:-1, :, :-1] - soft).exp_(), (total[1:-1, :, 1:] - soft).exp_()
-        corner = (total[:-2, :, :-1] - soft).exp_()
-        passed = total.new_zeros((diagonals, pairs, rows))
-        passed[n + m - 2, torch.arange(pairs, device=n.device), n - 1] = gradients[0]
-        for k in range(diagonals - 2, -1, -1):
-            here = passed[k]
-            here.addcmul_(passed[k + 1], left[k + 1])
-            here[:, :-1].addcmul_(passed[k + 1, :, 1:], above[k + 1, :, 1:])
-            if k + 2 < diagonals:
-                here[:, :-1].addcmul_(passed[k + 2, :, 1:], corner[k + 2, :, 1:])
-        return _unskew(passed, ctx.columns), None, None, None
+        total, own, n, m = ctx.saved_tensors
+        rows, columns, pairs = own.shape
+        ragged = bool(((n < rows) | (m < columns)).any())
+        passed = torch.zeros_like(own)
+        passed[n - 1, m - 1, torch.arange(pairs, device=n.device)] = gradients[0]
+        for k in range(rows + columns - 2, 0, -1):
+            i, count = _diagonal(k, rows, columns)
+            j = k - i
+            cost = _cells(own, i, j, count)
+            # The way to a cell before its own cost; to cells that don't exist there is none.
+            soft = _cells(total, i + 1, j + 1, count) - cost
+            if ragged:
+                soft.masked_fill_(cost == NOWHERE, torch.inf)
+            here = _cells(passed, i, j, count)
+            top, end = int(i == 0), count - int(j - count + 1 == 0)  # the first row has nothing above it
+            for down, right, first, last in ((1, 0, top, count), (0, 1, 0, end), (1, 1, top, end)):
+                if first >= last:
+                    continue
+                at = i + first - down, j - first - right
+                # With what probability the way came from there; e^-80 is 0, for tinier numbers are slow.
+                way = _cells(total, at[0] + 1, at[1] + 1, last - first) - soft[first:last]
+                share = F.threshold_(way, -80.0, NOWHERE).exp_()
+                _cells(passed, *at, last - first).addcmul_(here[first:last], share)
+        return passed.permute(2, 0, 1), None, None, None
 
 
-def _skew(cost: Tensor) -> Tensor:
-    """``[N, T, U]`` -> ``[T + U - 1, N, T]``: each row shifted by its number, by reading it at another width."""
-    n, rows, columns = cost.shape
-    width = rows + columns - 1
-    flat = F.pad(cost, (0, rows), value=NOWHERE).flatten(1)
-    return flat[:, : rows * width].view(n, rows, width).permute(2, 0, 1).contiguous()
+def _diagonal(k: int, rows: int, columns: int) -> tuple[int, int]:
+    """The first row of anti-diagonal k, and how many cells it has."""
+    first = max(0, k - columns + 1)
+    return first, min(k, rows - 1) - first + 1
 
 
-def _unskew(skewed: Tensor, columns: int) -> Tensor:
-    """The inverse: ``[T + U - 1, N, T]`` -> ``[N, T, U]``."""
-    width, n, rows = skewed.shape
-    flat = F.pad(skewed.permute(1, 2, 0).reshape(n, rows * width), (0, rows))
-    return flat.view(n, rows, width + 1)[:, :, :columns]
+def _cells(x: Tensor, i: int, j: int, count: int) -> Tensor:
+    """The cells (i, j), (i + 1, j - 1), ... of ``[R, C, N]`` as a view ``[count, N]``."""
+    columns, pairs = x.shape[1:]
+    return x.as_strided((count, pairs), ((columns - 1) * pairs, 1), (i * columns + j) * pairs)
