@@ -102,7 +102,7 @@ class RunRecord(pl.Callback):
         """Write the record and the predictions for validation; before a test the record holds validation only."""
         assert isinstance(task, Task)
         self._write_tables(validation_tables(task, trainer.datamodule), "predictions_val")  # type: ignore[attr-defined]
-        self.record = self._describe(trainer, task, trainer.datamodule)  # type: ignore[attr-defined]
+        self.record = self.describe(trainer, task, trainer.datamodule)  # type: ignore[attr-defined]
         write_text(self.folder / "metrics.json", json.dumps(self.record, indent=1, allow_nan=False) + "\n")
 
     def _write_tables(self, tables: dict[str, list[pd.DataFrame]], stem: str) -> None:
@@ -111,7 +111,8 @@ class RunRecord(pl.Callback):
             with atomic_path(self.folder / file) as temporary:
                 pd.concat(parts).to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
-    def _describe(self, trainer: pl.Trainer, task: Task, data: MotionDataModule) -> dict[str, Any]:
+    def describe(self, trainer: pl.Trainer, task: Task, data: MotionDataModule) -> dict[str, Any]:
+        """The record, as plain data."""
         store, protocol = data.store, data.protocol
         # What was tested: the checkpoint that was loaded for it, or else the weights of the last epoch.
         checkpoint = str(trainer.ckpt_path or "last epoch")

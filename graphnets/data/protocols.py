@@ -114,22 +114,28 @@ class SubjectKFold(Protocol):
     Args:
         fold: Which fold is tested, 0 to ``folds - 1``.
         folds: How many there are, 2 to the number of subjects.
-        val_subjects: How many of the training subjects are held out for validation.
+        val_subjects: How many of the training subjects are held out for validation; or their names. Subjects by name
+            validate in every fold and are never tested: settings that were chosen on them are fair to all folds.
         seed: Of the order of the subjects and the choice of the validation subjects.
     """
 
     name = "subject_kfold"
 
-    def __init__(self, fold: int = 0, folds: int = 5, val_subjects: int = 1, seed: int = 0) -> None:
+    def __init__(self, fold: int = 0, folds: int = 5, val_subjects: int | list[str] = 1, seed: int = 0) -> None:
         self.fold, self.folds, self.val_subjects, self.seed = fold, folds, val_subjects, seed
 
     def split(self, index: pd.DataFrame) -> Split:
         """See :meth:`Protocol.split`."""
-        subjects = subjects_of(index)
+        subjects = self._tested(index)
         if not 2 <= self.folds <= len(subjects):
             raise ValueError(f"folds is {self.folds}; with {len(subjects)} subjects 2 to {len(subjects)} are possible")
         order = np.random.default_rng(self.seed).permutation(subjects)
         return self._fold(index, [part.tolist() for part in np.array_split(order, self.folds)])
+
+    def _tested(self, index: pd.DataFrame) -> list[str]:
+        """All subjects but those that validate by name."""
+        named = [] if isinstance(self.val_subjects, int) else [str(s) for s in self.val_subjects]
+        return [s for s in subjects_of(index) if s not in named]
 
     def _fold(self, index: pd.DataFrame, parts: list[list[str]]) -> Split:
         assert self.fold is not None
@@ -137,11 +143,14 @@ class SubjectKFold(Protocol):
             raise ValueError(f"fold is {self.fold}; there are folds 0 to {len(parts) - 1}")
         test = parts[self.fold]
         rest = [s for i, part in enumerate(parts) if i != self.fold for s in part]
-        if not 0 <= self.val_subjects < len(rest):
-            raise ValueError(
-                f"val_subjects is {self.val_subjects}; {len(rest)} training subjects leave 0 to {len(rest) - 1}"
-            )
-        held = np.random.default_rng([self.seed, self.fold]).permutation(rest)[: self.val_subjects].tolist()
+        if isinstance(self.val_subjects, int):
+            if not 0 <= self.val_subjects < len(rest):
+                raise ValueError(
+                    f"val_subjects is {self.val_subjects}; {len(rest)} training subjects leave 0 to {len(rest) - 1}"
+                )
+            held = np.random.default_rng([self.seed, self.fold]).permutation(rest)[: self.val_subjects].tolist()
+        else:
+            held = [str(s) for s in self.val_subjects]
         return self._by_subject(index, [s for s in rest if s not in held], held, test)
 
 
@@ -150,18 +159,18 @@ class LeaveOneSubjectOut(SubjectKFold):
 
     Args:
         fold: Which subject is tested, from 0.
-        val_subjects: How many of the training subjects are held out for validation.
+        val_subjects: As for :class:`SubjectKFold`.
         seed: Of the choice of the validation subjects.
     """
 
     name = "leave_one_subject_out"
 
-    def __init__(self, fold: int = 0, val_subjects: int = 1, seed: int = 0) -> None:
+    def __init__(self, fold: int = 0, val_subjects: int | list[str] = 1, seed: int = 0) -> None:
         self.fold, self.val_subjects, self.seed = fold, val_subjects, seed
 
     def split(self, index: pd.DataFrame) -> Split:
         """See :meth:`Protocol.split`."""
-        subjects = subjects_of(index)
+        subjects = self._tested(index)
         if len(subjects) < 2:
             raise ValueError(f"protocol {self.name!r}: there is only the subject {subjects}; at least 2 are needed")
         return self._fold(index, [[s] for s in subjects])

@@ -143,7 +143,7 @@ class _SoftDTW(torch.autograd.Function):
                 at = i + first - down, j - first - right
                 # With what probability the way came from there; e^-80 is 0, for tinier numbers are slow.
                 way = _cells(total, at[0] + 1, at[1] + 1, last - first) - soft[first:last]
-                share = F.threshold_(way, -80.0, NOWHERE).exp_()
+                share = F.threshold(way, -80.0, NOWHERE, inplace=True).exp_()
                 _cells(passed, *at, last - first).addcmul_(here[first:last], share)
         return passed.permute(2, 0, 1), None, None, None
 

@@ -91,13 +91,13 @@ class SequenceRegression(Objective):
         self.subjects = sorted({str(s) for s in data.store.subjects})
         self.validation = self.test = None  # made for the subjects of another store
         if bool(self.fitted):
-            self._targets(data.store.read(data.train_set.rows[:1], [self.target]))
+            self.measured(data.store.read(data.train_set.rows[:1], [self.target]))
             return
         total = torch.zeros(3, len(self.names), dtype=torch.float64)
         shift: Tensor | None = None  # near the mean, so that the squares don't drown the spread
         for rows in torch.arange(len(data.train_set)).split(CHUNK):
             batch = data.store.read(data.train_set.rows[rows], [self.target])
-            y, known = self._targets(batch)
+            y, known = self.measured(batch)
             y = y.double()
             if shift is None:
                 shift = (y.masked_fill(~known, 0).sum((0, 1)) / known.sum((0, 1)).clamp(min=1)).cpu()
@@ -125,7 +125,7 @@ class SequenceRegression(Objective):
             frames = features.x.shape[1] * self.head.time_stride
             scaled = self.head(features, frames)
             return ObjectiveOutput(self._physical(scaled), scaled.sum() * 0.0, {}, count=0)
-        y, known = self._targets(batch)
+        y, known = self.measured(batch)
         frames, stride = y.shape[1], self.head.time_stride
         if features.x.shape[1] != -(-frames // stride):
             raise ValueError(
@@ -213,7 +213,12 @@ class SequenceRegression(Objective):
     def _physical(self, scaled: Tensor) -> Tensor:
         return scaled * self.scale + self.mean
 
-    def _targets(self, batch: MotionBatch) -> tuple[Tensor, Tensor]:
+    def measured(self, batch: MotionBatch) -> tuple[Tensor, Tensor]:
+        """The targets of a batch and which of them were measured, both ``[N, T, K]``.
+
+        Raises:
+            ValueError: The modality lacks a joint or a channel.
+        """
         store = batch[self.target]
         rows = _places("joint", self.joints, store.skeleton.joints, self.target)
         columns = _places("channel", self.channels, store.channels, self.target)

@@ -60,6 +60,24 @@ def test_over_the_folds_everybody_is_tested_once(subjects: list[int], data: st.D
     assert sorted(tested) == sorted(set(index["subject"]))
 
 
+def test_who_validates_by_name_is_never_tested() -> None:
+    subjects = [f"s{k}" for k in range(10)]
+    index = make_index([k for k in range(10) for _ in range(2)])
+    assert subjects_of(index) == subjects
+    named = ["s2", "s8"]
+    four = [SubjectKFold(fold, 4, named) for fold in range(4)]
+    eight = [LeaveOneSubjectOut(fold, named) for fold in range(8)]
+    for protocols in (four, eight):
+        tested: list[str] = []
+        for protocol in protocols:
+            people = check_sides(index, protocol.split(index))
+            assert people["val"] == set(named) and len(people["train"]) == 8 - 8 // len(protocols)
+            tested += people["test"]
+        assert sorted(tested) == [s for s in subjects if s not in ("s2", "s8")]
+    with pytest.raises(ValueError, match=r"val subjects \['s77'\] are not in the data"):
+        SubjectKFold(0, 4, ["s77"]).split(index)
+
+
 @given(INDEXES, st.integers(0, 1), st.integers(0, 5))
 @settings(max_examples=20, deadline=None)
 def test_leave_one_subject_out(subjects: list[int], val: int, seed: int) -> None:
