@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor, nn
 
 from graphnets.encoders.base import Features
-from graphnets.nn.dct import clip_basis, idct
+from graphnets.nn.dct import clip_basis, dct_basis, idct
 from graphnets.nn.masking import blank
+
+CosineTransform = Literal["temporal", "2d"]
 
 
 class CorrectionHead(nn.Module):
@@ -23,6 +27,9 @@ class CorrectionHead(nn.Module):
     wrong.
     :math:`W_2` begins as 0: what hasn't learned anything changes nothing.
 
+    With ``transform="2d"`` joints are transformed as well, as the released code of the paper does: v then counts
+    frequencies over the order of the joints, which says nothing of the body. It is there to be compared with.
+
     Args:
         in_channels: D, the encoder's ``out_channels``.
         joints: V, its ``out_joints``.
@@ -32,6 +39,10 @@ class CorrectionHead(nn.Module):
         width: Of :math:`h`.
         reduced: Channels that a coefficient of the features is reduced to.
         dropout: Of :math:`h`.
+        transform: ``"temporal"``, or ``"2d"``: over joints and time.
+
+    Raises:
+        ValueError: ``transform`` is unknown.
 
     Shapes:
         Features ``[N, T', V, D]``, ``x [N, T, V, C]`` and its mask, feedback ``[N, P]`` -> ``[N, T, V, C]``.
@@ -47,9 +58,12 @@ class CorrectionHead(nn.Module):
         width: int = 128,
         reduced: int = 16,
         dropout: float = 0.0,
+        transform: CosineTransform = "temporal",
     ) -> None:
         super().__init__()
-        self.coefficients = coefficients
+        if transform not in get_args(CosineTransform):
+            raise ValueError(f"transform is {transform!r}; one of {', '.join(get_args(CosineTransform))}")
+        self.coefficients, self.transform = coefficients, transform
         self.reduce = nn.Linear(in_channels, reduced, bias=False)
         self.enter = nn.Linear(coefficients * reduced, width)
         self.told = nn.Linear(feedback, joints * width, bias=False) if feedback else None
@@ -64,10 +78,19 @@ class CorrectionHead(nn.Module):
         seen = blank(features.x, features.mask)
         basis = clip_basis(seen, features.mask, self.coefficients)
         found = torch.matmul(basis.transpose(-1, -2), self.reduce(seen).flatten(2))  # [N, K, V R]
-        hidden = self.enter(found.view(n, self.coefficients, joints, -1).transpose(1, 2).flatten(2))
+        found = self._over_joints(found.view(n, self.coefficients, joints, -1), joints)
+        hidden = self.enter(found.transpose(1, 2).flatten(2))
         if self.told is not None:
             assert feedback is not None
             hidden = hidden + self.told(feedback).view(n, joints, -1)
         delta = self.leave(self.dropout(hidden.relu())).view(n, joints, self.coefficients, channels)
-        change = idct(delta.transpose(1, 2).flatten(2), clip_basis(x, mask, self.coefficients))
+        delta = self._over_joints(delta.transpose(1, 2), joints, inverse=True)
+        change = idct(delta.flatten(2), clip_basis(x, mask, self.coefficients))
         return blank(x + change.view(n, frames, joints, channels), mask)
+
+    def _over_joints(self, values: Tensor, joints: int, inverse: bool = False) -> Tensor:
+        """``[N, K, V, C]``, transformed over the joints if that is asked for."""
+        if self.transform == "temporal":
+            return values
+        basis = dct_basis(joints, joints, values.dtype, values.device)
+        return torch.matmul(basis if inverse else basis.T, values)

@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 from graphnets.data import MotionBatch, MotionDataModule
 from graphnets.encoders import Encoder, Features
 from graphnets.heads import CorrectionHead
+from graphnets.heads.correction import CosineTransform
 from graphnets.losses.movement import bone_error, displacement, roughness
 from graphnets.metrics import CorrectionQuality
 from graphnets.nn.masking import blank, clip_lengths
@@ -57,6 +58,7 @@ class Correction(Objective):
         bones: :math:`\lambda_b`.
         identity: :math:`\lambda_i`.
         dropout: In the head.
+        transform: See :class:`graphnets.heads.CorrectionHead`.
         judge: The checkpoint of a classifier of the same label, trained apart, that says whether corrected repetitions
             are right; None leaves its figures out.
         weight: Of this loss in the sum.
@@ -78,6 +80,7 @@ class Correction(Objective):
         bones: float = 1.0,
         identity: float = 1.0,
         dropout: float = 0.0,
+        transform: CosineTransform = "temporal",
         judge: str | None = None,
         weight: float = 1.0,
     ) -> None:
@@ -90,7 +93,7 @@ class Correction(Objective):
         self.label, self.classes, self.target, self.modality = label, num_classes, target, modality
         self.feedback, self.coefficients, self.gamma = feedback, coefficients, gamma
         self.smoothness, self.bones, self.identity, self.dropout = smoothness, bones, identity, dropout
-        self.judge_path, self.truth = judge, 1.0
+        self.transform, self.judge_path, self.truth = transform, judge, 1.0
         self._judge: list[Teacher] = []  # in a list: no module of ours
 
     @property
@@ -110,7 +113,13 @@ class Correction(Objective):
         told = self.classes if self.feedback else 0
         # Two or three coordinates: known from the data; the head is made for three and checked in prepare().
         self.head = CorrectionHead(
-            encoder.out_channels, encoder.out_joints, 3, self.coefficients, told, dropout=self.dropout
+            encoder.out_channels,
+            encoder.out_joints,
+            3,
+            self.coefficients,
+            told,
+            dropout=self.dropout,
+            transform=self.transform,
         )
 
     def prepare(self, data: MotionDataModule) -> None:
@@ -129,15 +138,17 @@ class Correction(Objective):
                 f"no target comes along as {self.target!r}: set data.partners, e.g. to graphnets.tasks.NearestCorrect"
             )
         if self.judge_path and not self._judge:
-            judge = Teacher(self.judge_path)
-            theirs = judge.task.objective(judge.objective)
-            if not isinstance(theirs, Classification) or (theirs.label, theirs.num_classes) != (
-                self.label,
-                self.classes,
-            ):
-                raise ValueError(f"{self.judge_path}: the judge doesn't classify {self.label!r} into {self.classes}")
-            judge.check_people(data)
-            self._judge = [judge]
+            self._judge = [self._find_judge(self.judge_path)]
+            self._judge[0].check_people(data)
+
+    def _find_judge(self, path: str) -> Teacher:
+        judge = Teacher(path)
+        for name in judge.task.objectives:
+            theirs = judge.task.objective(name)
+            if isinstance(theirs, Classification) and (theirs.label, theirs.num_classes) == (self.label, self.classes):
+                judge.objective = name
+                return judge
+        raise ValueError(f"{path}: the judge doesn't classify {self.label!r} into {self.classes}")
 
     def begin_epoch(self, progress: float) -> None:
         """See :meth:`Objective.begin_epoch`: less and less of the truth is told."""

@@ -78,3 +78,22 @@ def test_feedback_is_heard_joint_by_joint() -> None:
 def test_any_number_of_coefficients(coefficients: int) -> None:
     features, x, mask = made()
     assert bool(learned(coefficients)(features, x, mask).isfinite().all())
+
+
+def test_in_two_dimensions_joints_are_transformed_too() -> None:
+    features, x, mask = made()
+    torch.manual_seed(1)
+    head = CorrectionHead(8, 5, 3, 4, transform="2d")
+    torch.nn.init.normal_(head.leave.weight)
+    head = head.double()
+    f = head.reduce(features.x[0].double())  # [T', V, R]
+    c = torch_dct.dct_2d(f.movedim(-1, 0).transpose(1, 2), norm="ortho")[..., :4]  # [R, V, K]
+    h = torch.relu(head.enter(c.permute(1, 2, 0).flatten(1)))
+    delta = head.leave(h).view(5, 4, 3)  # [V, K, C]
+    spectrum = torch.zeros(3, 5, 12, dtype=torch.float64)
+    spectrum[..., :4] = delta.permute(2, 0, 1)
+    change = torch_dct.idct_2d(spectrum, norm="ortho").permute(2, 1, 0)
+    given = Features(features.x[:1].double(), None)
+    torch.testing.assert_close(head(given, x[:1].double(), None)[0], x[0].double() + change, atol=1e-6, rtol=1e-6)
+    with pytest.raises(ValueError, match="transform is '3d'; one of temporal, 2d"):
+        CorrectionHead(8, 5, 3, 4, transform="3d")  # type: ignore[arg-type]
