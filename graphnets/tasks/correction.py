@@ -96,6 +96,8 @@ class Correction(Objective):
         self.transform, self.judge_path, self.truth = transform, judge, 1.0
         self._judge: list[Teacher] = []  # in a list: no module of ours
 
+    moves_along = True
+
     @property
     def framewise(self) -> tuple[str, ...]:
         """See :attr:`Objective.framewise`."""

@@ -62,6 +62,9 @@ class Objective(Configurable):
         """Modalities that predictions are compared with frame by frame: the input must not move against them."""
         return ()
 
+    moves_along: bool = False
+    """Whether these are movements of the same body: what happens to it and to them together changes nothing."""
+
     @abstractmethod
     def build(self, encoder: Encoder) -> None:
         """Make the head, once it is known whose features it reads."""

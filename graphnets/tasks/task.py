@@ -315,7 +315,8 @@ class Task(pl.LightningModule):
             moved = transform.modalities if isinstance(transform, Together) else (transform.modality,)
             for target, objective in compared.items():
                 # What both sides follow alike tears nothing apart, unless it changes what the numbers mean.
-                if transform.moves == IN_TIME and {target, *self.modalities} <= set(moved):
+                alike = transform.moves == IN_TIME or self.objective(objective).moves_along
+                if alike and {target, *self.modalities} <= set(moved):
                     continue
                 raise ValueError(
                     f"transform {name!r} ({type(transform).__name__}) moves {', '.join(moved)} {transform.moves}, but "

@@ -81,7 +81,7 @@ def test_any_number_of_coefficients(coefficients: int) -> None:
 
 
 def test_in_two_dimensions_joints_are_transformed_too() -> None:
-    features, x, mask = made()
+    features, x, _ = made()
     torch.manual_seed(1)
     head = CorrectionHead(8, 5, 3, 4, transform="2d")
     torch.nn.init.normal_(head.leave.weight)

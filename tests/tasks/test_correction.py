@@ -92,7 +92,7 @@ def judge(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_learns_to_correct_and_leaves_alone_what_is_right(store: Store, judge: Path) -> None:
-    made, run = task(judge, bones=0.0, smoothness=0.1), trainer(60)  # bodies whose bones stretch when they bend
+    made, run = task(judge, bones=0.0, smoothness=0.1), trainer(120)  # bodies whose bones stretch when they bend
     run.fit(made, datamodule=data(store))
     (found,) = run.test(made, datamodule=data(store), verbose=False)
     figures = {key.removeprefix("test/correction/"): value for key, value in found.items()}
