@@ -23,7 +23,7 @@ from graphnets.nn.soft_dtw import soft_dtw, soft_dtw_divergence, squared_distanc
 from graphnets.tasks.classification import Classification
 from graphnets.tasks.objective import Objective, ObjectiveOutput
 from graphnets.tasks.teacher import Teacher
-from graphnets.transforms.base import coordinate_count
+from graphnets.transforms.base import AXES
 
 HARD = 1e-3
 """Smoothing of the DTW that is reported, in squared units of the positions: nearly the hard minimum."""
@@ -240,11 +240,11 @@ class Correction(Objective):
         return columns | {name: values.cpu().tolist() for name, values in output.measures.items() if name != "judged"}
 
     def _positions(self, batch: MotionBatch, name: str) -> tuple[Tensor, Tensor]:
+        """The first three channels, which must be positions; other streams may follow."""
         store = batch[name]
-        count = coordinate_count(tuple(store.channels))
-        if count != 3:
+        if tuple(c.removeprefix("joint_") for c in store.channels[:3]) != AXES:
             raise ValueError(
-                f"{name!r} has {count} coordinates ({', '.join(store.channels)}); a correction needs three"
+                f"{name!r} begins with {', '.join(store.channels[:3])}; a correction needs the positions x, y, z first"
             )
         return blank(store.x[..., :3], store.mask), store.mask
 
@@ -271,7 +271,7 @@ class Correction(Objective):
         (judge,) = self._judge
         changed = copy.copy(batch)
         store = changed[self.modality]
-        store.x, store.channels = x, tuple(store.channels[:3])
+        store.x, store.channels = x, AXES
         judge.task.eval().to(x.device)
         predicted: Tensor = judge.task(changed)[judge.objective].prediction
         return predicted.argmax(1)
