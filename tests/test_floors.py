@@ -17,8 +17,9 @@ FLOORS = (
     ("version", "partitions", "skeleton", "spec", "runtime"),
     ("data", "nn", "simulation"),
     ("transforms", "encoders", "heads", "losses", "metrics", "viz"),
-    ("tasks", "callbacks", "records", "video", "export", "testing"),
-    ("cli",),
+    ("tasks", "callbacks", "records", "video", "export", "testing", "calibration"),
+    ("explain",),
+    ("cli", "feedback"),
 )
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 SCRIPTS = ("datasets", "experiments", "tools")

@@ -91,18 +91,24 @@ class Task(pl.LightningModule):
     # What it computes ---------------------------------------------------------------------------------------
 
     def transform(self, batch: MotionBatch) -> MotionBatch:
-        """The batch as the encoder reads it; the given one stays as it is, and is the ``raw`` of the new one."""
+        """The batch as the encoder reads it; the given one stays as it is, and is the ``raw`` of the new one.
+
+        Targets that aren't there, as when predicting, aren't transformed.
+        """
         raw, batch = batch, copy.copy(batch)
         batch.keep_raw(raw)
         for transform in self.transforms.values():
-            batch = transform(batch)
+            read = getattr(transform, "modality", self.modality)
+            if read in self.modalities or read in batch.modalities:
+                batch = transform(batch)
         return batch
 
     def forward(self, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
         """Outputs of every objective for a raw batch."""
-        return self._outputs(self.transform(batch))
+        return self.outputs(self.transform(batch))
 
-    def _outputs(self, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
+    def outputs(self, batch: MotionBatch) -> dict[str, ObjectiveOutput]:
+        """Outputs of every objective for a transformed batch."""
         features = self.features(batch)
         outputs: dict[str, ObjectiveOutput] = {}
         predictions: dict[str, Tensor] = {}

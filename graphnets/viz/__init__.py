@@ -3,6 +3,7 @@
 Left is blue, right vermilion, the trunk grey, a second motion green. Nothing here needs a display.
 """
 
+from graphnets.viz.attribution import attribution
 from graphnets.viz.body import StickFigure, skeleton_frame
 from graphnets.viz.charts import confusion_matrix, signals
 from graphnets.viz.clip import Clip
@@ -21,6 +22,7 @@ __all__ = [
     "animate",
     "animate_clip",
     "animate_forces",
+    "attribution",
     "confusion_matrix",
     "contact_sheet",
     "curves",

@@ -208,7 +208,7 @@ def film(clips: Sequence[Clip], planes: dict[str, Array], frames: int = 8) -> Fi
 
 def stick_figures(ax: Axes, clips: Sequence[Clip], linewidth: float = 2.5, animated: bool = False) -> list[StickFigure]:
     """A body for each clip. The overlay is green and thinner: where both coincide, both are seen."""
-    first = StickFigure(ax, clips[0].skeleton, None, linewidth, animated)
+    first = StickFigure(ax, clips[0].skeleton, clips[0].color, linewidth, animated)
     return [first, *(StickFigure(ax, c.skeleton, OVERLAY, 0.6 * linewidth, animated, 3.0) for c in clips[1:])]
 
 
@@ -221,4 +221,6 @@ def _bone_color(a: str, b: str) -> str:
 def _sides(clips: Sequence[Clip]) -> list[tuple[str, str]]:
     """The legend's entries: name and colour."""
     sides = [("left", LEFT), ("right", RIGHT)] if clips[0].skeleton.mirror_pairs else []
+    if clips[0].color:
+        sides = [("recorded", clips[0].color)]
     return sides + [(clip.title, OVERLAY) for clip in clips[1:]]

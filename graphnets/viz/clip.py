@@ -25,6 +25,7 @@ class Clip:
         mask: True where observed, ``[T, V]``. NaN and infinite coordinates count as missing in any case.
         channels: The names of the ``C`` channels. By default the first three are x, y and z.
         title: What stands above the picture.
+        color: One colour for the whole body, instead of one for each side.
 
     Raises:
         ValueError: Shapes, skeleton, channels or frame rate don't fit, or nothing was observed.
@@ -38,6 +39,7 @@ class Clip:
         mask: Any = None,
         channels: Sequence[str] | None = None,
         title: str | None = None,
+        color: str | None = None,
     ) -> None:
         values = to_array(x).astype(np.float64)
         if values.ndim != 3 or values.shape[1] != skeleton.num_joints:
@@ -60,7 +62,7 @@ class Clip:
         self.visible = np.asarray(np.isfinite(self.values[..., : self.dims or None]).all(-1))
         if not self.visible.any():
             raise ValueError(f"nothing was observed in {title or 'the clip'}: there is nothing to draw")
-        self.skeleton, self.fps, self.title = skeleton, float(fps), title or ""
+        self.skeleton, self.fps, self.title, self.color = skeleton, float(fps), title or "", color
 
     def planes(self, up: str = "y", view: str = "body") -> dict[str, Array]:
         """The pictures to draw: for each a name and the matrix ``[dims, 2]`` that projects a point onto it.

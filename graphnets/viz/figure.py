@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from graphnets.data.files import atomic_path
 
 LEFT, RIGHT, CENTRE, OVERLAY = "#0072B2", "#D55E00", "#555555", "#009E73"
+WRONG = "#CC3311"
+"""What is to be corrected."""
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 TICKS, GRID = "#8A8A8A", "#E8E8E8"
 DPI = 100

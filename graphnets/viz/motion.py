@@ -36,6 +36,7 @@ def animate(
     up: str = "y",
     view: str = "body",
     unit: str = "",
+    color: str | None = None,
 ) -> Path:
     """Draw a motion in real time: 3-D from the front and from the side, 2-D as in the image (y down).
 
@@ -57,6 +58,7 @@ def animate(
         up: The vertical axis, see :meth:`Clip.planes`.
         view: ``"body"`` or ``"axes"``, see :meth:`Clip.planes`.
         unit: Of the coordinates, shown at the axes.
+        color: One colour for the whole body, such as red for what is to be corrected.
 
     Returns:
         The path that was written.
@@ -65,7 +67,7 @@ def animate(
         ValueError: Shapes, channels, suffix, ``up`` or ``view`` are not as allowed, or nothing was observed.
         RuntimeError: ffmpeg is missing or failed.
     """
-    clip = Clip(x, skeleton, fps, mask, channels, title)
+    clip = Clip(x, skeleton, fps, mask, channels, title, color)
     over = None if overlay is None else Clip(overlay, skeleton, fps, overlay_mask, channels, overlay_label)
     return animate_clip(clip, path, over, max_frames=max_frames, up=up, view=view, unit=unit)
 

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from graphnets.data.files import atomic_path
-from graphnets.viz.figure import CENTRE, LEFT, OVERLAY, RIGHT
+from graphnets.viz.figure import CENTRE, LEFT, OVERLAY, RIGHT, WRONG
 
 GIF_FPS, MP4_FPS = 25.0, 60.0
 """The most frames a second that are written: players slow faster GIFs down."""
@@ -40,8 +40,8 @@ def write_gif(path: Path, pictures: Iterable[Image.Image], fps: float) -> Path:
 
 def _palette() -> Image.Image:
     """One palette for all frames: every colour in use, blended with white and with black."""
-    shades = np.linspace(0, 1, 24)[:, None]
-    ramps = [np.array(to_rgb(c)) * (1 - shades) + shades for c in (LEFT, RIGHT, OVERLAY, CENTRE, "#000000")]
+    shades = np.linspace(0, 1, 20)[:, None]
+    ramps = [np.array(to_rgb(c)) * (1 - shades) + shades for c in (LEFT, RIGHT, OVERLAY, CENTRE, WRONG, "#000000")]
     colors = np.concatenate([np.ones((1, 3)), *ramps])
     palette = Image.new("P", (1, 1))
     palette.putpalette(np.round(255 * colors).astype(np.uint8).ravel().tolist())

@@ -117,7 +117,7 @@ def test_loss_by_hand(store: Store) -> None:
     torch.nn.init.normal_(head.leave.weight, std=0.01)  # type: ignore[union-attr, arg-type]
     module = data(store)
     batch = made.transform(module.train_set.__getitems__([0, 1, 2, 3]))
-    output = made._outputs(batch)["correction"]
+    output = made.outputs(batch)["correction"]
     x, y, corrected = batch["pose"].x, batch["target"].x, output.prediction
     own = torch.tensor([a == b for a, b in zip(batch.id, batch.target_id, strict=True)])
     assert own.tolist() == [True, False, True, False]

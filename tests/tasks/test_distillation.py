@@ -117,7 +117,7 @@ def test_the_teacher_may_see_what_the_student_sees(store: Store, teacher: Path) 
     assert torch.equal(answers[0], answers[1]) and not torch.allclose(answers[0], answers[2])
     torch.manual_seed(2)
     transformed = task.transform(batch)
-    outputs = task._outputs(transformed)
+    outputs = task.outputs(transformed)
     expected = KnowledgeDistillation()(outputs["move"].prediction, answers[2])
     assert torch.allclose(outputs["d0"].loss, expected)
 
@@ -144,7 +144,7 @@ def test_every_loss_compares_the_same_recordings(store: Store, teacher: Path, cr
     batch = data.train_set.__getitems__(rows)
     transformed = task.transform(batch)
     torch.manual_seed(3)
-    outputs = task._outputs(transformed)
+    outputs = task.outputs(transformed)
     # By hand: the teacher alone, on the recordings as they are in the store.
     known = Task.from_checkpoint(teacher)
     with torch.no_grad():
@@ -175,7 +175,7 @@ def test_every_loss_compares_the_same_recordings(store: Store, teacher: Path, cr
     outputs["d0"].loss.backward()
     assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in task.encoder.parameters())
     # In evaluation there is nothing to compare.
-    assert task.eval()._outputs(transformed)["d0"].count == 0
+    assert task.eval().outputs(transformed)["d0"].count == 0
 
 
 def test_answers_are_kept_and_right(store: Store, teacher: Path) -> None:
@@ -501,14 +501,14 @@ def test_padding_changes_no_loss(
     assert len(set(lengths)) > 1
     made.eval()
     objective.train()
-    whole = made._outputs(made.transform(batch))["d"].loss
+    whole = made.outputs(made.transform(batch))["d"].loss
     padded = copy.copy(batch)
     for name in ("pose", "imu"):
         node = padded[name]
         node.x = torch.nn.functional.pad(node.x, (0, 0, 0, 0, 0, 8), value=float("nan"))
         node.mask = torch.nn.functional.pad(node.mask, (0, 0, 0, 8))
     objective._teacher[0]._kept.clear()
-    again = made._outputs(made.transform(padded))["d"].loss
+    again = made.outputs(made.transform(padded))["d"].loss
     if isinstance(criterion, AttentionTransfer):  # over relative time of the batch: what is padding has no say
         assert bool(again.isfinite())
     else:
@@ -529,12 +529,12 @@ def test_of_what_the_teacher_does_not_see_it_says_nothing(store: Store, teacher:
     batch["pose"].x[[1, 3]] = torch.nan
     task.eval()
     objective.train()
-    output = task._outputs(task.transform(batch))["d0"]
+    output = task.outputs(task.transform(batch))["d0"]
     assert output.count == 2
-    torch.testing.assert_close(output.loss, task._outputs(task.transform(part))["d0"].loss)
+    torch.testing.assert_close(output.loss, task.outputs(task.transform(part))["d0"].loss)
     batch["pose"].mask[:] = False
     objective._teacher[0]._kept.clear()  # type: ignore[attr-defined]
-    nothing = task._outputs(task.transform(batch))["d0"]
+    nothing = task.outputs(task.transform(batch))["d0"]
     assert nothing.count == 0 and float(nothing.loss) == 0 and nothing.loss.requires_grad
 
 

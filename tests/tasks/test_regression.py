@@ -78,7 +78,7 @@ def test_loss_is_the_scaled_mean_over_what_was_measured(store: Store) -> None:
         assert objective.mean[k].item() == pytest.approx(values.mean(), rel=1e-5), name
         assert objective.scale[k].item() == pytest.approx(values.std(), rel=1e-5), name
     batch = task.eval().transform(data.train_set.__getitems__([0, 1, 5]))
-    out = task._outputs(batch)["force"]
+    out = task.outputs(batch)["force"]
     y, mask = batch["force"].x[..., 1].double(), batch["force"].mask
     total, count = 0.0, 0
     for n, t, k in mask.nonzero().tolist():
