@@ -36,6 +36,7 @@ from graphnets.data.plates import at_times, contacts, reaction
 from graphnets.data.raw import BadFileError, RawFiles
 from graphnets.data.scripts import (
     already_there,
+    for_subjects,
     make_console,
     progress_bar,
     refused,
@@ -47,8 +48,12 @@ from graphnets.data.scripts import (
 CARD = Path(__file__).with_name("card.yaml")
 PEOPLE = "anthropometrics.csv"
 TRIAL = re.compile(r"(?P<subject>\w+)_(?P<speed>C[1-5])_(?P<trial>\d+)\.trc")
+LEAST_RATE = 200.0
+"""Samples a second of the plates."""
 CUTOFF = 20.0
 """Hz, of the low-pass on forces."""
+SPEEDS = {"C1": "very_slow", "C2": "slow", "C3": "medium", "C4": "spontaneous", "C5": "fast"}
+"""What the names of trials say."""
 SHORTEST = 0.3
 """Seconds. A contact below is no stance."""
 NEAR = 0.15
@@ -58,8 +63,8 @@ CLUSTER = ("FLE", "FAX", "TTC", "FAL")
 """Of the shank, with the lateral epicondyle: they carry the medial markers where a trial lacks these."""
 MEDIAL = ("FME", "TAM")
 MEANS = {
-    "neck": ("CV7", "SJN"), "shoulder": ("SAE",), "elbow": ("HLE", "HME"), "wrist": ("RSP", "UHE"), "knee": ("FLE", "FME"),
-    "ankle": ("FAL", "TAM"), "heel": ("FCC",), "big_toe": ("FM1",), "small_toe": ("FM5",),
+    "neck": ("CV7", "SJN"), "shoulder": ("SAE",), "elbow": ("HLE", "HME"), "wrist": ("RSP", "UHE"),
+    "knee": ("FLE", "FME"), "ankle": ("FAL", "TAM"), "heel": ("FCC",), "big_toe": ("FM1",), "small_toe": ("FM5",),
 }  # fmt: skip
 """Joints as means of markers; the hips are estimated from the pelvis and the pelvis is their middle."""
 NEEDED = ("CV7", "SJN", *(f"{s}_{m}" for s in "LR" for m in (
@@ -117,13 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if raw.reconstructed:
         trials = ", ".join(sorted(raw.reconstructed))
-        message = f"{len(raw.reconstructed)} trials lack medial markers of the knee or ankle, taken from the static trial: {trials}"
+        message = f"{len(raw.reconstructed)} trials lack medial markers, which the static trial gives instead: {trials}"
         console.print(Text(message), soft_wrap=True)
-    there = {stance.subject for stance in raw.stances}
-    card = {
-        **card,
-        "protocols": {n: p for n, p in card["protocols"].items() if {s for side in p.values() for s in side} <= there},
-    }
+    card = for_subjects(console, card, {stance.subject for stance in raw.stances})
     write(options.store, raw, sourced_card(console, card, raw.digests, []), console)
     show_store(console, options.store)
     return 0
@@ -146,7 +147,7 @@ def read_all(root: Path, progress: Progress) -> Raw:
         elif people is not None and subject not in people:
             raw.report(PEOPLE, subject, f"this subject is missing, but there is {name}")
         elif people is not None:
-            read_trial(raw, root, path, match["speed"], people[subject])
+            read_trial(raw, root, path, SPEEDS[match["speed"]], people[subject])
         progress.advance(task)
     return raw
 
@@ -182,7 +183,7 @@ def read_trial(raw: Raw, root: Path, path: Path, speed: str, person: Person) -> 
     plates_path = path.with_name(f"{path.stem}_grf.mot")
     static_path = path.parents[1] / "static" / f"{path.parts[-3]}_ST.trc"
     names = {p: str(p.relative_to(root)) for p in (path, plates_path, static_path)}
-    markers = raw.read(names[path], path, read_markers)
+    markers = raw.read(names[path], path, read_walk)
     plates = raw.read(names[plates_path], plates_path, read_plates)
     if markers is None or plates is None:
         return
@@ -210,7 +211,7 @@ def read_trial(raw: Raw, root: Path, path: Path, speed: str, person: Person) -> 
         pose, seen = joints(points, side, where)
         extra = {
             "trial": path.stem, "height": person.height, "mass": person.mass,
-            "walking_speed": round(float(travel(points)), 3), "reconstructed": int(static is not None),
+            "walking_speed": round(travel(points, markers.fps), 3), "reconstructed": int(static is not None),
         }  # fmt: skip
         raw.stances.append(
             Stance(f"{path.stem}_{side}", path.parts[-3], side, speed, pose, seen, values, known, markers.fps, extra)
@@ -229,6 +230,20 @@ def read_markers(path: Path) -> Markers:
     return markers
 
 
+def read_walk(path: Path) -> Markers:
+    """The markers of a walk, whose times must follow the frame rate.
+
+    Raises:
+        BadFileError: See :func:`read_markers`; or they don't.
+    """
+    markers = read_markers(path)
+    off = np.abs(np.diff(markers.times) * markers.fps - 1)
+    if not len(off) or off.max() > 0.01:
+        row = 7 + (int(off.argmax()) if len(off) else 0)
+        raise BadFileError(f"{markers.fps:g}", f"times must be 1 / DataRate apart; from row {row} on they are not")
+    return markers
+
+
 def read_plates(path: Path) -> Table:
     """A .mot file with the forces and centres of pressure of at least one plate.
 
@@ -241,12 +256,14 @@ def read_plates(path: Path) -> Table:
     if np.isnan(table.values).any():
         row, column = np.argwhere(np.isnan(table.values))[0].tolist()
         raise BadFileError("", f"{table.columns[column]} is blank at {table.times[row]:g} s")
-    if len(table.times) < 100:
-        raise BadFileError(f"{len(table.times)} rows", "must be at least 100")
+    steps = np.diff(table.times)
+    if len(steps) < 100 or np.ptp(steps) > 0.1 * steps.mean() or 1 / steps.mean() < LEAST_RATE:
+        rate = f"{1 / steps.mean():.4g} a second" if len(steps) else "1 row"
+        raise BadFileError(rate, f"must be more than 100 rows, evenly spaced, {LEAST_RATE:g} a second or more")
     return table
 
 
-def points_of(markers: Markers, static: Markers | None) -> dict[str, np.ndarray]:
+def points_of(markers: Markers, static: Markers | None = None) -> dict[str, np.ndarray]:
     """Markers by name, ``[T, 3]`` in m; the medial ones that a trial lacks are carried by the shank.
 
     Raises:
@@ -262,12 +279,12 @@ def points_of(markers: Markers, static: Markers | None) -> dict[str, np.ndarray]
                 raise BadFileError(f"{side}_{', '.join((*CLUSTER, *MEDIAL))}", "not all seen in the static trial")
             moved = carried(cluster, medial, np.stack([points[f"{side}_{m}"] for m in CLUSTER], axis=1))
             points |= {f"{side}_{m}": points.get(f"{side}_{m}", moved[:, i]) for i, m in enumerate(MEDIAL)}
-    if not travel(points) > 0.05:
-        raise BadFileError(f"{travel(points):.3f} m/s", "the walk must be along x, forwards")
+    if not (speed := travel(points, markers.fps)) > 0.05:
+        raise BadFileError(f"{speed:.3f} m/s", "the pelvis must walk along x, forwards")
     return points
 
 
-def travel(points: Mapping[str, np.ndarray], fps: float = 100.0) -> float:
+def travel(points: Mapping[str, np.ndarray], fps: float) -> float:
     """Mean speed of the pelvis along x, m/s."""
     x = np.mean([points[f"{s}_{m}"][:, 0] for s in "LR" for m in ("IAS", "IPS")], axis=0)
     seen = np.flatnonzero(np.isfinite(x))
@@ -315,7 +332,9 @@ def foot_at(points: Mapping[str, np.ndarray], where: slice, centre: np.ndarray, 
     for side in ("left", "right"):
         marks = np.stack([points[f"{side[0].upper()}_{m}"][where] for m in FOOT], axis=1)
         apart = np.linalg.norm((marks - centre[:, None])[..., [0, 2]], axis=-1)
-        far[side] = float(np.nanmean(np.nanmin(apart, axis=1)))
+        nearest = np.where(np.isnan(apart), np.inf, apart).min(axis=1)
+        seen = np.isfinite(nearest)
+        far[side] = float(nearest[seen].mean()) if seen.any() else np.inf
     near = [side for side in far if far[side] <= NEAR]
     if len(near) != 1:
         apart_text = ", ".join(f"{side} {value:.2f} m" for side, value in far.items())

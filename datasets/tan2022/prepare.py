@@ -3,10 +3,11 @@
 Usage:
     python datasets/tan2022/prepare.py RAW STORE
 
-RAW is an HDF5 file (see ``card.yaml``) or a folder that holds one: a dataset a subject, ``[steps, 152, 256]``, or a group
-a subject with several of them; the names of the columns are the attribute ``columns`` of the file. Steps are padded with
-zeros; the frames with ``force_phase`` 1 are the stance. Everything is read and checked first; nothing is written unless
-all of it is sound. An interrupted run goes on where it stopped when it is started again. Needs h5py: the extra ``data``.
+RAW is an HDF5 file (see ``card.yaml``) or a folder that holds one: a dataset a subject, ``[steps, 152, 256]``, or a
+group a subject with several of them; the names of the columns are the attribute ``columns`` of the file. Steps are
+padded with zeros; the frames with ``force_phase`` 1 are the stance. Everything is read and checked first; nothing is
+written unless all of it is sound. An interrupted run goes on where it stopped when it is started again. Needs h5py: the
+extra ``data``.
 
 The releases of 2021 and 2022 give the moments in different units, and the first the flexion moment with the other sign.
 Which one it is, is found by computing both moments from markers and force plate, which are in the same file.
@@ -33,6 +34,7 @@ from graphnets.data.kinetics import GRAVITY, stance_kinetics
 from graphnets.data.raw import BadFileError, RawFiles
 from graphnets.data.scripts import (
     already_there,
+    for_subjects,
     make_console,
     progress_bar,
     refused,
@@ -101,9 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(Text(f"moments in {unit}: {', '.join(batches)}"), soft_wrap=True)
     if raw.empty:
         console.print(Text(f"{raw.empty} steps have no frame of stance and are left out", style="yellow"))
-    there = {step.subject for step in raw.steps}
-    fitting = {n: p for n, p in card["protocols"].items() if {s for side in p.values() for s in side} <= there}
-    write(options.store, raw, sourced_card(console, {**card, "protocols": fitting}, raw.digests, []), console)
+    card = for_subjects(console, card, {step.subject for step in raw.steps})
+    write(options.store, raw, sourced_card(console, card, raw.digests, []), console)
     show_store(console, options.store)
     return 0
 
@@ -235,7 +236,9 @@ def check_units(of: Any, mass: float, height: float) -> None:
         raise BadFileError(f"{height:g}", "body height must be in m, 0.5 to 2.5")
     weights = -np.nanmean(of(FORCE[2:])) / (mass * GRAVITY)
     if not 0.4 < weights < 1.2:
-        message = "plate_2_force_z must be N on the plate, downwards negative: its mean over the stance is to be -0.4 to -1.2"
+        message = (
+            "plate_2_force_z must be N on the plate, downwards negative: its mean over the stance is to be -0.4 to -1.2"
+        )
         raise BadFileError(f"{-weights:.3g}", f"{message} body weights")
     gravity = np.linalg.norm(np.nanmean(of([f"Accel{axis}_WAIST" for axis in "XYZ"]), axis=0))
     if not 8 < gravity < 12:

@@ -13,12 +13,12 @@ def hip_centres(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centres of the left and the right hip from the spines of the pelvis.
 
-    In the frame of the pelvis (origin in the middle between the anterior spines), with its width w between these and its
-    depth d from their middle to that of the posterior ones, in mm: forward ``-0.24 d - 9.9``, up ``-0.30 w - 10.9``, outwards
-    ``0.33 w + 7.3``.
+    In the frame of the pelvis (origin in the middle between the anterior spines), with its width w between these and
+    its depth d from their middle to that of the posterior ones, in mm: forward ``-0.24 d - 9.9``,
+    up ``-0.30 w - 10.9``, outwards ``0.33 w + 7.3``.
 
-    Harrington et al., *Prediction of the hip joint centre in adults, children, and patients with cerebral palsy based on
-    magnetic resonance imaging*, Journal of Biomechanics 40(3), 2007, pp. 595-602.
+    Harrington et al., *Prediction of the hip joint centre in adults, children, and patients with cerebral palsy based
+    on magnetic resonance imaging*, Journal of Biomechanics 40(3), 2007, pp. 595-602.
 
     Args:
         left_front: Left anterior superior iliac spine, metres, ``[T, 3]``.
@@ -43,8 +43,8 @@ def hip_centres(
 def carried(cluster: np.ndarray, points: np.ndarray, moving: np.ndarray) -> np.ndarray:
     """Where points that are fixed to a rigid cluster of markers have moved with it.
 
-    The motion of the cluster is the one of least squares: Arun, Huang, Blostein, *Least-squares fitting of two 3-D point
-    sets*, IEEE TPAMI 9(5), 1987, pp. 698-700.
+    The motion of the cluster is the one of least squares: Arun, Huang, Blostein, *Least-squares fitting of two 3-D
+    point sets*, IEEE TPAMI 9(5), 1987, pp. 698-700.
 
     Args:
         cluster: Where its markers were, ``[K, 3]``; at least three that lie on no line.
@@ -72,13 +72,13 @@ def carried(cluster: np.ndarray, points: np.ndarray, moving: np.ndarray) -> np.n
 def shank_frame(knee: np.ndarray, ankle: np.ndarray, rightwards: np.ndarray) -> np.ndarray:
     """The frame of a shank as :func:`graphnets.simulation.knee.knee_moments` wants it: x left, y up, z forward.
 
-    y runs from ankle to knee; x is as near as can be to the line through the condyles.
+    y runs from ankle to knee; x is as near as can be to the line through the epicondyles.
 
     Args:
         knee: Joint centre, ``[T, 3]``.
         ankle: Joint centre, ``[T, 3]``.
-        rightwards: From the left to the right side of the knee, of any length, ``[T, 3]``: of a right leg from its medial to
-            its lateral epicondyle.
+        rightwards: From the left to the right side of the knee, of any length, ``[T, 3]``: of a right leg from its
+            medial to its lateral epicondyle.
 
     Returns:
         Rotations from shank to room, ``[T, 3, 3]``, axes as columns.

@@ -16,10 +16,10 @@ def stance_kinetics(
 ) -> np.ndarray:
     """Targets of a right leg; mirror a left one before.
 
-    Axes of the room: x forward, y up, z to the right. KFM (flexion positive) and KAM (adduction positive) are the external
-    moment of the ground reaction alone, ``(CoP - knee) x GRF`` in the frame of the shank, per mass: without weight and
-    inertia of shank and foot and without the free moment. The force is that of the ground on the body: vGRF upwards,
-    apGRF forwards (negative while braking), mlGRF towards the other leg, in the axes of the room.
+    Axes of the room: x forward, y up, z to the right. KFM (flexion positive) and KAM (adduction positive) are the
+    external moment of the ground reaction alone, ``(CoP - knee) x GRF`` in the frame of the shank, per mass: without
+    weight and inertia of shank and foot and without the free moment. The force is that of the ground on the body: vGRF
+    upwards, apGRF forwards (negative while braking), mlGRF towards the other leg, in the axes of the room.
 
     Args:
         force: On the foot, N, ``[T, 3]``.
@@ -29,8 +29,8 @@ def stance_kinetics(
         mass: Of the body, kg.
 
     Returns:
-        ``[T, 5]`` in the order of :data:`KINETICS`: moments in N m/kg, forces in body weights; moments are NaN where the
-        knee is unknown.
+        ``[T, 5]`` in the order of :data:`KINETICS`: moments in N m/kg, forces in body weights; moments are NaN where
+        the knee is unknown.
 
     Raises:
         ValueError: The mass is no number above 0.

@@ -3,7 +3,8 @@
 Both are as files are found in practice: cells between tabs or white space, tabs after the last cell, Windows line ends,
 cells left blank where a marker was not seen. What can't be meant as it stands is refused with its row.
 
-Formats: OpenSim documentation, "Marker (.trc) Files" and "Storage (.sto) Files" (a .mot file has the layout of the latter).
+Formats: OpenSim documentation, "Marker (.trc) Files" and "Storage (.sto) Files"; a .mot file has the layout of the
+latter.
 """
 
 from __future__ import annotations

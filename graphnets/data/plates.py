@@ -13,8 +13,8 @@ from scipy.signal import butter, sosfiltfilt
 def contacts(vertical: np.ndarray, low: float = 20.0, high: float = 100.0) -> list[slice]:
     """Stretches of samples in which something stands on a plate.
 
-    A contact begins and ends where the force passes ``low``, and counts if it passes ``high`` in between (hysteresis): a
-    ripple around either threshold makes no contact, and none is cut in two by a dip that stays above ``low``.
+    A contact begins and ends where the force passes ``low``, and counts if it reaches ``high`` in between (hysteresis):
+    a ripple around either threshold makes no contact, and none is cut in two by a dip that stays above ``low``.
 
     Args:
         vertical: Vertical force, N, ``[T]``.
@@ -36,9 +36,9 @@ def contacts(vertical: np.ndarray, low: float = 20.0, high: float = 100.0) -> li
 def low_pass(values: np.ndarray, rate: float, cutoff: float) -> np.ndarray:
     """Butterworth filter of order 4 without delay: order 2 forwards, then backwards, over the first axis.
 
-    The cutoff is that of both passes together, which is where the amplitude is ``1 / sqrt(2)``: each pass gets it divided by
-    0.802 (Winter, *Biomechanics and Motor Control of Human Movement*, 4th ed., 2009, section 3.4.4.2; exact for a rate far
-    above the cutoff).
+    The cutoff is that of both passes together, which is where the amplitude is ``1 / sqrt(2)``: each pass gets it
+    divided by 0.802 (Winter, *Biomechanics and Motor Control of Human Movement*, 4th ed., 2009, section 3.4.4.2; exact
+    for a rate far above the cutoff).
 
     Args:
         values: ``[T, ...]``.
@@ -61,8 +61,8 @@ def reaction(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Low-passed force, and the centre of pressure that goes with it.
 
-    What is filtered is the force and its moment about the origin, which are 0 without contact. The centre itself is not:
-    it jumps to nowhere where a foot leaves, and a filter would carry that into the stance.
+    What is filtered is the force and its moment about the origin, which are 0 without contact. The centre itself is
+    not: it jumps to nowhere where a foot leaves, and a filter would carry that into the stance.
 
     Args:
         force: On the body, N, ``[T, 3]``; 0 without contact.
@@ -72,8 +72,8 @@ def reaction(
         least: N; below this vertical force there is no centre.
 
     Returns:
-        Force ``[T, 3]`` and centre ``[T, 3]``, NaN where there is none. It lies at the height of the one measured while the
-        foot was on the plate.
+        Force ``[T, 3]`` and centre ``[T, 3]``, NaN where there is none. It lies at the height of the one measured while
+        the foot was on the plate.
     """
     on = np.abs(force).max(-1) > 0
     height = float(np.median(centre[on, 1])) if on.any() else 0.0
