@@ -143,8 +143,8 @@ def _table(lines: Sequence[str], columns: Sequence[str], first: int) -> np.ndarr
     """
     rows = [_cells(line) for line in lines]
     for row, cells in enumerate(rows, first):
-        if not any(cells[len(columns) :]):  # tabs after the last cell
-            del cells[len(columns) :]
+        while len(cells) > len(columns) and not cells[-1]:  # tabs after the last cell
+            cells.pop()
         if len(cells) != len(columns):
             last = " (the last row: truncated?)" if row == first + len(rows) - 1 else ""
             raise BadFileError(f"{len(cells)} cells", f"must have {len(columns)}{last}", row)

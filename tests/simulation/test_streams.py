@@ -136,7 +136,7 @@ def test_sensors_hang_on_the_nearest_one_inwards():
 
 
 def test_every_built_in_body_but_vicons_can_be_had():
-    sensors_or_markers = {"vicon39", "tan_imu8", "imu_axes6", "mhad_imu6", "mmact_axes9"}
+    sensors_or_markers = {"vicon39", "tan_imu8", "imu_axes6", "mhad_imu6", "mmact_axes9", "kinetics5"}
     has_collars = {"kinect22"}
     assert set(possible()) == set(Skeleton.available()) - sensors_or_markers - has_collars
     motion, chain = moving([Clip("calf_raise", "correct", s, 1) for s in (1, 2)])
