@@ -187,7 +187,7 @@ def test_groups_are_bounded_whole_and_in_the_order_of_the_plan():
     [
         ({"modalities": ("posse",)}, "no modality 'posse'; allowed are pose, pose2d"),
         ({"modalities": ()}, "at least one"),
-        ({"skeleton": "vicon39"}, "skeleton is 'vicon39'; allowed are body25"),
+        ({"skeleton": "vicon39"}, "skeleton is 'vicon39'; allowed are body20"),
         ({"distortion": -1.0}, "distortion is -1.0; allowed are 0 to 0.2"),
         ({"imu_rate": 0.0}, "imu_rate is 0.0"),
         ({"askew": 90.0}, "askew is 90.0"),
