@@ -34,7 +34,7 @@ def test_carried_points_are_those_of_the_best_turn() -> None:
     chance = np.random.default_rng(0)
     cluster, points = chance.normal(size=(4, 3)), chance.normal(size=(2, 3))
     turns = Rotation.from_rotvec(chance.normal(size=(6, 3)))
-    moving = np.stack([t.apply(cluster) + [1, 2, 3] for t in turns]) + 0.05 * chance.normal(size=(6, 4, 3))
+    moving = np.stack([t.apply(cluster) + np.arange(1, 4) for t in turns]) + 0.05 * chance.normal(size=(6, 4, 3))
     moving[3, 1] = np.nan
     out = carried(cluster, points, moving)
     for i in range(6):

@@ -67,7 +67,9 @@ def push(times: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     return np.where(inside, 900 * np.sin(np.pi * (times - span[0]) / (span[1] - span[0])) ** 2, 0.0)
 
 
-def mot(path: Path, spans: tuple[tuple[float, float], ...] = (RIGHT, LEFT), last: float = 1.6, rate: int = 1000) -> None:
+def mot(
+    path: Path, spans: tuple[tuple[float, float], ...] = (RIGHT, LEFT), last: float = 1.6, rate: int = 1000
+) -> None:
     times = np.arange(round(last * rate) + 1) / rate
     names, values = ["time"], [times]
     for number, span in enumerate(spans, 1):
@@ -95,9 +97,11 @@ def raw(tmp_path: Path) -> Path:
         trc(trial, walk(np.arange(161) / 100))
         mot(trial.with_name(f"{trial.stem}_grf.mot"))
         turned = Rotation.from_euler("y", 80, degrees=True)
-        still = {name: np.tile(turned.apply(at) + [500, 0, 300], (2, 1)) for name, at in STAND.items()}
+        still = {name: np.tile(turned.apply(at) + np.array([500, 0, 300]), (2, 1)) for name, at in STAND.items()}
         trc(root / subject / "static" / f"{subject}_ST.trc", still)
-    people = "subjectID,gender,age,height,mass\n" + "".join(f"{s},M,30,{HEIGHT},{MASS}\n" for s in ("2014001", "2014004"))
+    people = "subjectID,gender,age,height,mass\n" + "".join(
+        f"{s},M,30,{HEIGHT},{MASS}\n" for s in ("2014001", "2014004")
+    )
     (root / "anthropometrics.csv").write_text(people)
     return root
 
@@ -245,7 +249,7 @@ def backwards(raw: Path) -> None:
 
 
 def aside(raw: Path) -> None:
-    trc(trial_of(raw), {name: at + [0, 0, 600] for name, at in walk(np.arange(161) / 100).items()})
+    trc(trial_of(raw), {name: at + np.array([0, 0, 600]) for name, at in walk(np.arange(161) / 100).items()})
 
 
 def together(raw: Path) -> None:
