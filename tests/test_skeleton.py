@@ -21,6 +21,7 @@ from graphnets.skeleton import Skeleton
 from graphnets.spec import from_spec, to_spec
 
 COUNTS = {  # joints, edges
+    "body20": (20, 19),
     "body25": (25, 24),
     "coco17": (17, 19),
     "ec3d19": (19, 18),
@@ -28,6 +29,7 @@ COUNTS = {  # joints, edges
     "imu_axes6": (6, 9),
     "kinect20": (20, 19),
     "kinect22": (22, 21),
+    "kinetics5": (5, 4),
     "mediapipe19": (19, 23),
     "mediapipe33": (33, 35),
     "mhad_imu6": (6, 5),
@@ -147,7 +149,7 @@ class TestBuiltIn:
         assert components(Skeleton.load(name)).max() + 1 == expected
 
     def test_center_is_there_for_bodies_only(self, name: str) -> None:
-        assert bool(Skeleton.load(name).center) == (not name.endswith(("imu6", "imu8", "axes6", "axes9")))
+        assert bool(Skeleton.load(name).center) == (not name.endswith(("imu6", "imu8", "axes6", "axes9", "kinetics5")))
 
     def test_tree_edges_give_as_many_centripetal_as_centrifugal_entries(self, name: str) -> None:
         skeleton = Skeleton.load(name)

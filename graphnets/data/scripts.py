@@ -130,6 +130,25 @@ def sourced_card(
     return {**card, "source_files": len(digests), "source_checksum": checksum, "missing": list(missing)}
 
 
+def for_subjects(console: Console, card: Mapping[str, Any], subjects: Iterable[str]) -> dict[str, Any]:
+    """The card without the protocols that name subjects who are not there; says which these are.
+
+    Args:
+        console: Where to say it.
+        card: The recipe's card.
+        subjects: Who is there.
+    """
+    there, kept = set(subjects), {}
+    for name, protocol in (card.get("protocols") or {}).items():
+        absent = sorted({str(subject) for side in protocol.values() for subject in side} - there)
+        if absent:
+            message = f"the protocol {name} is left out: there are no subjects {', '.join(absent)}"
+            console.print(Text(message, style="yellow"), soft_wrap=True)
+        else:
+            kept[name] = protocol
+    return {**card, "protocols": kept}
+
+
 def show_store(console: Console, path: Path) -> None:
     """What was written, and its checksum."""
     store = Store(path)

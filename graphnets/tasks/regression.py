@@ -37,7 +37,8 @@ class SequenceRegression(Objective):
     Args:
         target: The modality with the targets, e.g. ``"grf"``.
         joints: Which of its joints.
-        channels: Which of its channels, of every joint; a target is called ``<joint>_<channel>``.
+        channels: Which of its channels, of every joint; a target is called ``<joint>_<channel>``, or by its joint alone
+            where the channel is called ``value``.
         dropout: Of features, before the linear map.
         weight: Of this loss in the sum.
 
@@ -57,7 +58,7 @@ class SequenceRegression(Objective):
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"{what} of the target {target!r} are {names}; give different names, at least one")
         self.target, self.joints, self.channels, self.dropout = target, list(joints), list(channels), dropout
-        self.names = [f"{joint}_{channel}" for joint in joints for channel in channels]
+        self.names = [j if channel == "value" else f"{j}_{channel}" for j in joints for channel in channels]
         self.subjects: list[str] = []
         self.register_buffer("mean", torch.zeros(len(self.names)))
         self.register_buffer("scale", torch.ones(len(self.names)))

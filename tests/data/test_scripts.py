@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graphnets.data import Problem, Store
-from graphnets.data.scripts import make_console, problem_table, run_script, store_table
+from graphnets.data.scripts import for_subjects, make_console, problem_table, run_script, store_table
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,11 @@ def test_a_path_of_a_store_without_one_modality(tmp_path: Path, make_store, reco
         recording["modalities"].pop("imu", None)
     store = Store(make_store(tmp_path / "pose_only", recordings))
     assert store_table(store).row_count == 2
+
+
+def test_protocols_stay_where_all_their_subjects_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    whole, part = {"train": ["a"], "test": ["b"]}, {"train": ["a"], "val": ["c"], "test": ["b"]}
+    card = {"name": "x", "protocols": {"whole": whole, "part": part}}
+    assert for_subjects(make_console(), card, ["a", "b", "d"]) == {"name": "x", "protocols": {"whole": whole}}
+    assert capsys.readouterr().out == "the protocol part is left out: there are no subjects c\n"
+    assert for_subjects(make_console(), {"name": "x"}, ["a"]) == {"name": "x", "protocols": {}}

@@ -136,7 +136,7 @@ def test_sensors_hang_on_the_nearest_one_inwards():
 
 
 def test_every_built_in_body_but_vicons_can_be_had():
-    sensors_or_markers = {"vicon39", "tan_imu8", "imu_axes6", "mhad_imu6", "mmact_axes9"}
+    sensors_or_markers = {"vicon39", "tan_imu8", "imu_axes6", "mhad_imu6", "mmact_axes9", "kinetics5"}
     has_collars = {"kinect22"}
     assert set(possible()) == set(Skeleton.available()) - sensors_or_markers - has_collars
     motion, chain = moving([Clip("calf_raise", "correct", s, 1) for s in (1, 2)])
@@ -187,7 +187,7 @@ def test_groups_are_bounded_whole_and_in_the_order_of_the_plan():
     [
         ({"modalities": ("posse",)}, "no modality 'posse'; allowed are pose, pose2d"),
         ({"modalities": ()}, "at least one"),
-        ({"skeleton": "vicon39"}, "skeleton is 'vicon39'; allowed are body25"),
+        ({"skeleton": "vicon39"}, "skeleton is 'vicon39'; allowed are body20"),
         ({"distortion": -1.0}, "distortion is -1.0; allowed are 0 to 0.2"),
         ({"imu_rate": 0.0}, "imu_rate is 0.0"),
         ({"askew": 90.0}, "askew is 90.0"),

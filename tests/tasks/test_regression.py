@@ -188,3 +188,8 @@ def test_a_prediction_that_is_no_number_is_told(store: Store) -> None:
     out.prediction[1, 3, 0] = torch.nan
     with pytest.raises(ValueError, match=f"not finite for {batch.id[1]}"):
         objective.observe("test", out, batch)
+
+
+def test_a_channel_called_value_leaves_targets_their_joints_names() -> None:
+    assert SequenceRegression("kinetics", ["KFM", "vGRF"], ["value"]).names == ["KFM", "vGRF"]
+    assert SequenceRegression("force", ["a"], ["value", "y"]).names == ["a", "a_y"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from graphnets.data import MotionBatch
 from graphnets.skeleton import Skeleton
-from graphnets.transforms import Resample, Streams
+from graphnets.transforms import Center, Resample, Streams
 from graphnets.transforms.streams import STREAMS
 
 
@@ -66,6 +66,28 @@ def test_linear_motion_has_a_constant_velocity_in_units_per_second(length):
     assert (acceleration[:, :2] == 0).all()
     torch.testing.assert_close(acceleration, torch.zeros_like(acceleration), rtol=0, atol=0.2)
     torch.testing.assert_close(bone_velocity, torch.zeros_like(bone_velocity), rtol=0, atol=1e-3)
+
+
+def test_kinematics_relative_to_the_pelvis_are_those_of_a_centred_body():
+    """Position, velocity and acceleration against a root, as a loop over one clip makes them; padding changes nothing."""
+    skeleton, fps = Skeleton.load("tan_video11"), 100.0
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 8, 11, 2))).float().cumsum(1)
+    mask = torch.ones(1, 8, 11, dtype=torch.bool)
+    mask[0, 6:] = False
+    pose = {"x": x, "mask": mask, "fps": torch.tensor([fps]), "skeleton": skeleton, "channels": ("x", "y")}
+    kinematics = torch.nn.Sequential(Center("frame", ["pelvis"]), Streams(["joint", "velocity", "acceleration"]))
+    result = kinematics(MotionBatch.from_arrays({"pose": pose}))["pose"]
+    root = skeleton.index("pelvis")
+    for joint in range(11):
+        place = (x[0, :6, joint] - x[0, :6, root]).double().numpy()
+        velocity, acceleration = np.zeros((6, 2)), np.zeros((6, 2))
+        for t in range(1, 6):
+            velocity[t] = (place[t] - place[t - 1]) * fps
+        for t in range(2, 6):
+            acceleration[t] = (velocity[t] - velocity[t - 1]) * fps
+        expected = np.concatenate([place, velocity, acceleration], axis=1)
+        np.testing.assert_allclose(result.x[0, :6, joint].numpy(), expected, rtol=1e-3, atol=1e-1)
+    assert (result.x[0, 6:] == 0).all() and result.channels[0] == "joint_x"
 
 
 def test_what_is_masked_is_zero(make_batch):
