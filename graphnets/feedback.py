@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from graphnets.data import MotionBatch
 from graphnets.explain import integrated_gradients
+from graphnets.nn.dct import fill_gaps
 from graphnets.nn.masking import clip_lengths
 from graphnets.skeleton import Skeleton
 from graphnets.tasks import Classification, Correction, Task
@@ -148,7 +149,8 @@ def _undo(found: list[Feedback], task: Task, batch: MotionBatch, ready: MotionBa
         length, short = int(clip_lengths(store.x, store.mask)[i]), int(clip_lengths(here.x, here.mask)[i])
         if not length or not short:
             continue
-        change = (corrected - here.x[..., :3]).masked_fill(~here.mask[..., None], 0)[i, :short]
+        one_clip = slice(i, i + 1), slice(short)
+        change = fill_gaps(corrected[one_clip] - here.x[one_clip][..., :3], here.mask[one_clip])[0]
         size = _scale(raw[:length], seen[:length], here.x[i, :short, :, :3], here.mask[i, :short], one.id)
         flat = size * change.flatten(1).T[None]  # [1, V C, T']
         change = F.interpolate(flat, size=length, mode="linear", align_corners=True)[0].T.view(length, -1, 3)

@@ -169,7 +169,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Feedback]:
     content = {"run": args.run.name, "temperatures": temperatures, "recordings": [one.plain() for one in found]}
     write_text(args.out / "feedback.json", json.dumps(content, indent=1) + "\n")
     if len(temperatures) == 0:
-        console.print("the run has no predictions for validation people: probabilities are not calibrated")
+        console.print("no predictions for validation people in the run: not calibrated", soft_wrap=True)
     for path in (args.out / "feedback.json", *pictures):
         console.print(f"wrote {path}", soft_wrap=True, highlight=False)
     return found
