@@ -163,14 +163,17 @@ class SequenceRegression(Objective):
         metrics.update(output.prediction.detach(), output.target, codes)
 
     def summarize(self, metrics: MetricCollection) -> dict[str, float]:
-        """Means over the targets of the means over the subjects; ``nrmse`` and its baseline as fractions of the range.
+        """Means over the subjects, of the targets together and of each, ``<target>/rmse`` and so on.
 
-        ``rmse`` is in the unit of the targets. ``nrmse_of_mean`` is what predicting the training mean would give.
+        ``nrmse`` is a fraction of the range over the subject's recordings, ``rmse`` in the unit of the target, ``r``
+        Pearson's over all frames of a subject. ``nrmse_of_mean`` is what predicting the training mean would give.
         """
         values = self._values(metrics)
         kept = {key: values[key].nanmean(0).nanmean() for key in ("nrmse", "r", "rmse")}
         of_mean = values["rmse_of_mean"] / values["range"].masked_fill(values["range"] == 0, torch.nan)
         kept["nrmse_of_mean"] = of_mean.nanmean(0).nanmean()
+        for k, name in enumerate(self.names):
+            kept |= {f"{name}/{key}": values[key][:, k].nanmean() for key in ("rmse", "nrmse", "r")}
         return {key: float(value) for key, value in kept.items()}
 
     def details(self, metrics: MetricCollection) -> dict[str, Any]:
