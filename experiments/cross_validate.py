@@ -97,7 +97,8 @@ def table(done: Sequence[Job], runs: Path, title: str) -> Table:
     records = {job: read_record(runs / job.name / "metrics.json") for job in done}
     shown = Table(title=title)
     for column in ("test metric", "mean", "sd over seeds", "sd over folds", "worst fold", "best fold"):
-        shown.add_column(column, justify="left" if column == "test metric" else "right")
+        first = column == "test metric"
+        shown.add_column(column, justify="left" if first else "right", no_wrap=first, overflow="fold")
     seeds, folds = sorted({job.seed for job in done}), sorted({job.fold for job in done})
     for metric in next(iter(records.values())).test:
         value = {(job.seed, job.fold): record.test.get(metric) for job, record in records.items()}
