@@ -61,8 +61,17 @@ def make_store(path: Path, card: dict[str, Any], rng: np.random.Generator) -> No
                 writer.add(f"{subject}_{k}", subject, modalities, labels)
 
 
-BASES = {"encoders": "skeleton.yaml", "distil": "imu.yaml", "students": "imu.yaml"}
+BASES = {
+    "utd_mhad/encoders": "skeleton.yaml", "utd_mhad/distil": "imu.yaml", "utd_mhad/students": "imu.yaml",
+    "tan2022/distil": "video2.yaml",
+}  # fmt: skip
 """Folders of overlays, and what these come after."""
+# Those of UTD-MHAD under the stricter protocol, so that the teacher has not seen those that validate in the other.
+TEACHERS = {
+    "utd_mhad": ("skeleton.yaml", "--data.protocol", "cross_subject_val7"),
+    "tan2022": ("imu8_video2.yaml",),
+}
+"""Who teaches the overlays in ``distil``, and how it is trained."""
 QUICK = (
     "--wandb", "disabled", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1",
     "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1", "--trainer.enable_progress_bar", "false",
@@ -75,23 +84,22 @@ def run(configs: list[Path], store: Path, folder: Path, *more: str) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-def teacher(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The skeleton's network after one batch."""
+def teachers(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Each data set's after one batch."""
     folder = tmp_path_factory.mktemp("teacher")
-    # Under the stricter protocol, so that it has not seen those that validate in the other.
-    protocol = ("--data.protocol", "cross_subject_val7")
-    run([ROOT / "experiments/configs/utd_mhad/skeleton.yaml"], stores / "utd_mhad", folder, *protocol)
-    return folder / "one/checkpoints/last.ckpt"
+    for dataset, (config, *more) in TEACHERS.items():
+        run([ROOT / "experiments/configs" / dataset / config], stores / dataset, folder / dataset, *more)
+    return {dataset: folder / dataset / "one/checkpoints/last.ckpt" for dataset in TEACHERS}
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parent.name}/{c.stem}")
-def test_config_runs_for_a_batch(config: Path, stores: Path, teacher: Path, tmp_path: Path) -> None:
-    base = BASES.get(config.parent.name)
+def test_config_runs_for_a_batch(config: Path, stores: Path, teachers: dict[str, Path], tmp_path: Path) -> None:
+    base = BASES.get(f"{config.parents[1].name}/{config.parent.name}")
     configs = [config] if base is None else [config.parents[1] / base, config]
     dataset = configs[0].parent.name
-    objective = "action" if config.stem == "simkd" else "distil"
-    distils = config.parent.name == "distil"
-    taught = [f"--model.objectives.{objective}.init_args.teacher", str(teacher)] if distils else []
+    objectives = yaml.safe_load(config.read_text())["model"].get("objectives", {})
+    learning = [name for name, o in objectives.items() if "teacher" in o["init_args"]]
+    taught = [f"--model.objectives.{name}.init_args.teacher={teachers[dataset]}" for name in learning]
     record = run(configs, stores / STORES.get(config.stem, dataset), tmp_path, *taught)
     assert record["dataset"] == dataset
     assert any(key.endswith(("/accuracy", "/nrmse", "/dtw_gain")) for key in record["test"])
@@ -144,11 +152,11 @@ def test_all_files_of_a_sweep_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda p: p.stem)
 def test_a_trial_of_a_sweep_runs(
-    path: Path, stores: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, stores: Path, teachers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "stores").symlink_to(stores)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/teacher").symlink_to(teacher.parents[1])
+    (tmp_path / "runs/teacher").symlink_to(teachers["utd_mhad"].parents[1])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_SWEEP_ID", "abc")  # as an agent does for the process of a trial
     monkeypatch.setenv("WANDB_RUN_ID", "xyz")

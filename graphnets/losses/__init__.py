@@ -6,6 +6,7 @@ from graphnets.losses.features import AttentionTransfer, Hint, SimilarityPreserv
 from graphnets.losses.kd import DecoupledKD, GatedDistillation, KnowledgeDistillation
 from graphnets.losses.relational import AngleLoss, DistanceLoss
 from graphnets.losses.semckd import SemCKD
+from graphnets.losses.series import FrameHint, SeriesMatching
 
 __all__ = [
     "DASK",
@@ -14,9 +15,11 @@ __all__ = [
     "Criterion",
     "DecoupledKD",
     "DistanceLoss",
+    "FrameHint",
     "GatedDistillation",
     "Hint",
     "KnowledgeDistillation",
     "SemCKD",
+    "SeriesMatching",
     "SimilarityPreserving",
 ]

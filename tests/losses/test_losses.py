@@ -15,10 +15,12 @@ from graphnets.losses import (
     AttentionTransfer,
     DecoupledKD,
     DistanceLoss,
+    FrameHint,
     GatedDistillation,
     Hint,
     KnowledgeDistillation,
     SemCKD,
+    SeriesMatching,
     SimilarityPreserving,
 )
 
@@ -81,6 +83,36 @@ def test_gate() -> None:
         total += 16 * kl(soft(t, 4), soft(s, 4)) * knows
     assert 0 < open_gates < 8
     assert GatedDistillation()(student, teacher, label).item() == pytest.approx(total / 8, rel=1e-10)
+
+
+def test_series_and_frames_as_written() -> None:
+    student, teacher = draw(3, 6, 4), draw(3, 6, 4, seed=1)
+    total = 0.0
+    for k in range(4):
+        s, t = student[..., k].flatten().tolist(), teacher[..., k].flatten().tolist()
+        mean = sum(t) / len(t)
+        spread = sum((v - mean) ** 2 for v in t) / len(t)
+        total += sum((a - b) ** 2 for a, b in zip(s, t, strict=True)) / len(t) / (spread + 1e-6)
+    assert SeriesMatching()(student, teacher).item() == pytest.approx(total / 4, rel=1e-10)
+    assert SeriesMatching()(teacher, teacher).item() == 0
+    scale = torch.tensor([1.0, 10.0, 0.1, 3.0])  # each target counts alike, whatever its unit
+    assert SeriesMatching(0)(student * scale, teacher * scale).item() == pytest.approx(total / 4, rel=1e-5)
+    with pytest.raises(ValueError, match=r"not \[3, 6, 4\] and \[3, 6, 3\]"):
+        SeriesMatching()(student, teacher[..., :3])
+
+    hint, seen = FrameHint(4, 5).double(), torch.ones(3, 6, dtype=torch.bool)
+    teacher, other = draw(3, 6, 5, seed=1), seen.clone()
+    seen[0, 4:], other[1, :2] = False, False
+    total, count = 0.0, 0
+    for n in range(3):
+        for t in range(6):
+            if bool(seen[n, t]) and bool(other[n, t]):
+                wrong = student[n, t] @ hint.project.weight.T + hint.project.bias - teacher[n, t]
+                total, count = total + float(wrong @ wrong), count + 5
+    assert hint(student, teacher, seen, other).item() == pytest.approx(total / count, rel=1e-10)
+    assert hint(student, teacher, ~seen & seen, other).item() == 0
+    with pytest.raises(ValueError, match="has 6 frames, the teacher 4"):
+        hint(student, teacher[:, :4], seen, other[:, :4])
 
 
 def test_hint_and_attention_and_similarity() -> None:
