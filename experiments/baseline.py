@@ -132,7 +132,7 @@ def run(kind: str, cli: MotionCLI) -> dict[str, Any]:
         values = objective.summarize(objective.stage_metrics(stage))
         results |= {f"{name}/{key}": value for key, value in values.items()}
     record = cli.record.describe(cli.trainer, task, data)
-    config = {"baseline": kind, "like": cli.resolved}
+    config = {**cli.resolved, "baseline": kind}
     return {**record, stage: results, "epochs": 0, "parameters": 0, "strengths": chosen, "config": config}
 
 

@@ -20,18 +20,24 @@ from typing import Any
 from scipy import stats
 
 # Shown in percent; stored as fractions.
-PERCENT = frozenset({"accuracy", "macro_f1", "balanced_accuracy", "nrmse", "nrmse_of_mean"})
+PERCENT = frozenset(
+    {
+        "accuracy", "macro_f1", "balanced_accuracy", "nrmse", "nrmse_of_mean",
+        "success_mistakes", "success_all", "judge_accuracy", "bone_error",
+    }
+)  # fmt: skip
 # The ones that have no upper limit.
-UNLIMITED = frozenset({"nrmse", "nrmse_of_mean"})
+UNLIMITED = frozenset({"nrmse", "nrmse_of_mean", "bone_error"})
 # The ones that are a share of the test recordings, hence binomial; the others average over classes.
 PROPORTIONS = frozenset({"accuracy"})
 TEACHER = "model.objectives.*.init_args.teacher"
+JUDGE = "model.objectives.*.init_args.judge"
 # Settings that may differ within a group: the run's name, where it reads and writes, its seed and fold, its
-# teachers, which are trained with the seed of the run.
+# teachers, which are trained with the seed of the run, and the judge of a fold.
 UNCOMPARED = (
     "seed_everything", "name", "runs", "wandb", "threads", "data.store", "data.*.fold",
     "trainer.default_root_dir", "trainer.logger", "trainer.logger.*", "model.pretrained",
-    TEACHER, TEACHER + ".*",
+    TEACHER, TEACHER + ".*", JUDGE,
 )  # fmt: skip
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "dataset": str, "protocol": str, "variant": str, "seed": int, "fold": (int, type(None)),
