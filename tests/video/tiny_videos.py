@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ def picture(i: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
 def write(
     path: Path, frames: int = 10, fps: float = 30.0, size: tuple[int, int] = (WIDTH, HEIGHT), code: str = "mp4v"
 ) -> Path:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read once, by whoever comes first
     import cv2
 
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), fps, size)
