@@ -10,20 +10,26 @@ from graphnets.video.model import MODEL_VARIABLE, find_model
 from graphnets.video.quality import Quality, quality
 from graphnets.video.reading import Frame, VideoReader
 from graphnets.video.recordings import Recording, Settings, record
+from graphnets.video.repetitions import EXERCISES, Exercise, Repetition, find_repetitions, in_form
 
 __all__ = [
+    "EXERCISES",
     "MODEL_VARIABLE",
+    "Exercise",
     "Frame",
     "Landmarks",
     "Person",
     "PoseDetector",
     "Quality",
     "Recording",
+    "Repetition",
     "Settings",
     "Track",
     "VideoReader",
     "find_landmarks",
     "find_model",
+    "find_repetitions",
+    "in_form",
     "quality",
     "record",
 ]
