@@ -8,18 +8,22 @@ from graphnets.transforms.geometry import Center, RandomMirror, RandomRotate, Ra
 from graphnets.transforms.masking import lengths, masked_mean
 from graphnets.transforms.normalize import Normalize
 from graphnets.transforms.sensors import AxisGraph, RandomBias, RandomGain, RandomMounting
+from graphnets.transforms.smoothing import Butterworth, FillGaps, OneEuro
 from graphnets.transforms.streams import Streams
 from graphnets.transforms.temporal import RandomCrop, Resample, ResampleRate, TimeWarp
 from graphnets.transforms.together import Together
 
 __all__ = [
     "AxisGraph",
+    "Butterworth",
     "Center",
+    "FillGaps",
     "FrameDrop",
     "GramianField",
     "Jitter",
     "JointDrop",
     "Normalize",
+    "OneEuro",
     "RandomBias",
     "RandomBoneScale",
     "RandomCrop",

@@ -13,12 +13,15 @@ from graphnets.data import MotionBatch
 from graphnets.skeleton import Skeleton
 from graphnets.spec import from_spec, to_spec
 from graphnets.transforms import (
+    Butterworth,
     Center,
+    FillGaps,
     FrameDrop,
     GramianField,
     Jitter,
     JointDrop,
     Normalize,
+    OneEuro,
     RandomBias,
     RandomBoneScale,
     RandomCrop,
@@ -58,6 +61,11 @@ FIXED = [
     GramianField(5, "difference", "pose"),
     normalize("channel"),
     normalize("joint"),
+    FillGaps(2, "frames"),
+    FillGaps(0.11),
+    OneEuro(beta=0.5),
+    Butterworth(5.0),
+    Butterworth(3.0, 5),
 ]
 RANDOM = [
     RandomCrop(0.5),
