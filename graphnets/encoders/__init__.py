@@ -6,6 +6,7 @@ from graphnets.encoders.blockgcn import BlockGCN
 from graphnets.encoders.blocks import BlockEncoder
 from graphnets.encoders.ctrgcn import CTRGCN
 from graphnets.encoders.dct_gcn import DCTGCN
+from graphnets.encoders.deepfit import DeepFit
 from graphnets.encoders.fusion import EarlyFusion, FusionEncoder
 from graphnets.encoders.pyg import PyGEncoder
 from graphnets.encoders.recurrent import RecurrentGraph
@@ -20,6 +21,7 @@ __all__ = [
     "STGCNPP",
     "BlockEncoder",
     "BlockGCN",
+    "DeepFit",
     "EarlyFusion",
     "Encoder",
     "Features",

@@ -3,6 +3,7 @@
 from graphnets.transforms.base import RandomTransform, Transform, coordinate_count
 from graphnets.transforms.body import RandomBoneScale, Remap, Scale
 from graphnets.transforms.corruption import FrameDrop, Jitter, JointDrop
+from graphnets.transforms.deepfit import CenterOfGravity
 from graphnets.transforms.gaf import GramianField
 from graphnets.transforms.geometry import Center, RandomMirror, RandomRotate, RandomScale
 from graphnets.transforms.masking import lengths, masked_mean
@@ -17,6 +18,7 @@ __all__ = [
     "AxisGraph",
     "Butterworth",
     "Center",
+    "CenterOfGravity",
     "FillGaps",
     "FrameDrop",
     "GramianField",
