@@ -4,6 +4,7 @@ Needs MediaPipe (``pip install "graphnets[video]"``), imported when used, and it
 :func:`~graphnets.video.model.find_model`.
 """
 
+from graphnets.video.coach import repetitions, smooth
 from graphnets.video.detector import Person, PoseDetector, Track
 from graphnets.video.landmarks import Landmarks, find_landmarks
 from graphnets.video.model import MODEL_VARIABLE, find_model
@@ -32,4 +33,6 @@ __all__ = [
     "in_form",
     "quality",
     "record",
+    "repetitions",
+    "smooth",
 ]
