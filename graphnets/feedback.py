@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,7 @@ from graphnets.nn.dct import fill_gaps
 from graphnets.nn.masking import clip_lengths
 from graphnets.skeleton import Skeleton
 from graphnets.tasks import Classification, Correction, Task
-from graphnets.transforms import Streams
-from graphnets.transforms.base import AXES
+from graphnets.tasks.correction import restreamed
 
 CORRECT = "correct"
 """How the class of a correct repetition ends, or is called."""
@@ -110,7 +108,8 @@ def _blame(
     right = right_classes(objective.classes)
     said = logits.argmax(1)
     against = torch.tensor(right, device=logits.device)[logits[:, right].argmax(1)]
-    baseline = None if corrected is None else _streams(task, ready, corrected)
+    changed = None if corrected is None else restreamed(task, ready, corrected)
+    baseline = None if changed is None else changed[task.modality].x
     shares = integrated_gradients(task, batch, name, said, against, baseline).clamp(min=0)
     skeleton: Skeleton = ready[task.modality].skeleton
     lengths = clip_lengths(ready[task.modality].x, ready[task.modality].mask)
@@ -127,18 +126,6 @@ def _blame(
         ends = torch.searchsorted(passed, torch.tensor([0.1, 0.9]))
         step = float(seconds[i]) / max(int(lengths[i]), 1)
         one.seconds = round(float(ends[0]) * step, 2), round((float(ends[1]) + 1) * step, 2)
-
-
-def _streams(task: Task, ready: MotionBatch, corrected: Tensor) -> Tensor | None:
-    """The corrected movement as the encoder would read it; None where it reads something else than streams of it."""
-    changed = copy.copy(ready)
-    store = changed[task.modality]
-    store.x, store.channels = corrected, AXES
-    last = list(task.transforms.values())[-1:]
-    if last and isinstance(last[0], Streams):
-        changed = last[0](changed)
-    made: Tensor = changed[task.modality].x
-    return made if made.shape == ready[task.modality].x.shape else None
 
 
 def _undo(found: list[Feedback], task: Task, batch: MotionBatch, ready: MotionBatch, corrected: Tensor) -> None:

@@ -23,7 +23,7 @@ from scipy import stats
 PERCENT = frozenset(
     {
         "accuracy", "macro_f1", "balanced_accuracy", "nrmse", "nrmse_of_mean",
-        "success_mistakes", "success_all", "judge_accuracy", "bone_error",
+        "success_mistakes", "success_all", "success_untouched", "success_by_itself", "judge_accuracy", "bone_error",
     }
 )  # fmt: skip
 # The ones that have no upper limit.

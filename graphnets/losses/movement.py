@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphnets.nn.dct import fill_gaps
 from graphnets.nn.masking import blank
 from graphnets.skeleton import Skeleton
 
@@ -62,6 +63,27 @@ def roughness(x: Tensor, mask: Tensor, order: int = 1) -> Tensor:
         x, known = x[:, 1:] - x[:, :-1], known[:, 1:] & known[:, :-1]
     squares = x.square().mean(-1).masked_fill(~known, 0)
     return squares.sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+
+
+def comparable(x: Tensor, x_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Two movements of the same joints as rows whose distances compare what both observe.
+
+    Gaps are bridged by straight lines. A joint that one of the two never observes is left out of both, and the rest
+    weigh so much more: nothing lies at the origin because it was lost.
+
+    Args:
+        x: ``[N, T, V, C]``.
+        x_mask: ``[N, T, V]``.
+        y: ``[N, U, V, C]``.
+        y_mask: ``[N, U, V]``.
+
+    Returns:
+        ``[N, T, V C]`` and ``[N, U, V C]``.
+    """
+    common = x_mask.any(1) & y_mask.any(1)
+    share = (common.shape[1] / common.sum(1, keepdim=True).clamp(min=1)).sqrt() * common
+    weight = share[:, None, :, None].to(x.dtype)
+    return (fill_gaps(x, x_mask) * weight).flatten(2), (fill_gaps(y, y_mask) * weight).flatten(2)
 
 
 def displacement(changed: Tensor, original: Tensor, mask: Tensor) -> Tensor:

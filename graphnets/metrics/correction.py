@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-MEASURES = ("n", "judged", "success", "judge_right", "before", "after", "bones", "moved", "jerk_before", "jerk_after")
+MEASURES = (
+    "n", "judged", "success", "untouched", "judge_right", "own", "by_itself",
+    "before", "after", "bones", "moved", "jerk_before", "jerk_after",
+)  # fmt: skip
 
 
 class CorrectionQuality(Metric):
@@ -14,8 +17,11 @@ class CorrectionQuality(Metric):
 
     ``success`` is the share of corrected repetitions that the judge takes for the class of the correct repetition that
     they should have become: over all (``_all``), and over those that weren't of that class before (``_mistakes``);
-    ``macro`` is the mean over the classes. ``judge_accuracy`` is what the judge makes of the untouched ones.
-    ``dtw_gain`` is :math:`1 - \sum \mathrm{DTW}_{after} / \sum \mathrm{DTW}_{before}` of the mistakes.
+    ``macro`` is the mean over the classes. ``success_untouched`` is that of the mistakes before the correction: what
+    there was for nothing. ``judge_accuracy`` is what the judge makes of the untouched ones, ``judge_accuracy_mistakes``
+    of the mistakes among them. ``success_by_itself`` is the success on mistakes by the opinion of the corrector itself.
+    ``dtw_gain`` is :math:`1 - \sum \mathrm{DTW}_{after} / \sum \mathrm{DTW}_{before}` of the mistakes, of summed squared
+    distances.
     ``moved_correct`` and ``moved_mistakes`` are mean distances of joints, ``bone_error`` a fraction, ``jerk_ratio``
     that of the squared third differences after and before.
 
@@ -53,7 +59,10 @@ class CorrectionQuality(Metric):
             "success_all": of["success"].sum() / judged.sum(),
             "success_mistakes_macro": _macro(of["success"][:, 0], wrong),
             "success_all_macro": _macro(of["success"].sum(1), all_judged),
+            "success_untouched": of["untouched"][:, 0].sum() / wrong.sum(),
+            "success_by_itself": of["by_itself"][:, 0].sum() / of["own"][:, 0].sum(),
             "judge_accuracy": of["judge_right"].sum() / judged.sum(),
+            "judge_accuracy_mistakes": of["judge_right"][:, 0].sum() / wrong.sum(),
             "dtw_gain": 1 - of["after"][:, 0].sum() / of["before"][:, 0].sum(),
             "bone_error": of["bones"].sum() / n.sum(),
             "moved_mistakes": of["moved"][:, 0].sum() / n[:, 0].sum(),

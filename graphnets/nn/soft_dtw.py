@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 NOWHERE = -torch.inf
@@ -41,16 +42,22 @@ def soft_dtw(
         raise ValueError(f"costs are [N, T, U] with at least one frame each, not {list(cost.shape)}")
     ends = []
     for name, given, size in (("lengths", lengths, cost.shape[1]), ("other_lengths", other_lengths, cost.shape[2])):
-        end = torch.full((len(cost),), size, device=cost.device) if given is None else given.to(cost.device)
-        if end.shape != (len(cost),) or bool(((end < 1) | (end > size)).any()):
-            raise ValueError(f"{name} must be [{len(cost)}] in 1 to {size}, not {end.tolist()}")
-        ends.append(end.long())
+        ends.append(_ends(name, given, len(cost), size, cost.device))
     if lengths is not None or other_lengths is not None:
         rows, columns = (torch.arange(size, device=cost.device) for size in cost.shape[1:])
         past = (rows >= ends[0][:, None])[:, :, None] | (columns >= ends[1][:, None])[:, None]
         cost = cost.masked_fill(past, torch.inf)
     result: Tensor = _SoftDTW.apply(cost, gamma, *ends)
     return result
+
+
+def _ends(name: str, given: Tensor | None, pairs: int, size: int, device: torch.device) -> Tensor:
+    """Lengths that were checked."""
+    if given is None:
+        return torch.full((pairs,), size, device=device)
+    if given.is_floating_point() or given.shape != (pairs,) or bool(((given < 1) | (given > size)).any()):
+        raise ValueError(f"{name} must be whole numbers [{pairs}] in 1 to {size}, not {given.tolist()}")
+    return given.to(device).long()
 
 
 def soft_dtw_divergence(
@@ -79,8 +86,8 @@ def soft_dtw_divergence(
         raise ValueError(f"sequences are [N, T, D] and [N, U, D], not {list(x.shape)} and {list(y.shape)}")
     frames = max(x.shape[1], y.shape[1])
     n, m = (
-        torch.full((len(x),), s.shape[1], device=x.device) if given is None else given
-        for s, given in ((x, lengths), (y, other_lengths))
+        _ends(name, given, len(x), s.shape[1], x.device)
+        for name, given, s in (("lengths", lengths, x), ("other_lengths", other_lengths, y))
     )
     # All three in one sweep: a step costs little more for three times the pairs.
     x, y = (F.pad(s, (0, 0, 0, frames - s.shape[1])) for s in (x, y))
@@ -92,10 +99,13 @@ def soft_dtw_divergence(
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distances between frames, ``[N, T, D]`` and ``[N, U, D]`` -> ``[N, T, U]``, at least 0."""
-    middle = x.detach().mean(1, keepdim=True)  # near the origin less is lost to rounding
-    x, y = x - middle, y - middle
-    squares = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None]
-    return torch.baddbmm(squares, x, y.transpose(1, 2), alpha=-2).clamp(min=0)
+    kind = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
+    with torch.autocast(x.device.type, enabled=False):  # in bfloat16 the difference of large squares is noise
+        x, y = x.to(kind), y.to(kind)
+        middle = x.detach().mean(1, keepdim=True)  # near the origin less is lost to rounding
+        x, y = x - middle, y - middle
+        squares = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None]
+        return torch.baddbmm(squares, x, y.transpose(1, 2), alpha=-2).clamp(min=0)
 
 
 class _SoftDTW(torch.autograd.Function):
@@ -121,10 +131,11 @@ class _SoftDTW(torch.autograd.Function):
         return -gamma * total[n, m, torch.arange(pairs, device=cost.device)]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         total, own, n, m = ctx.saved_tensors
         rows, columns, pairs = own.shape
-        ragged = bool(((n < rows) | (m < columns)).any())
+        blocked = bool((own == NOWHERE).any())  # beyond an end, or where a cost is infinite
         passed = torch.zeros_like(own)
         passed[n - 1, m - 1, torch.arange(pairs, device=n.device)] = gradients[0]
         for k in range(rows + columns - 2, 0, -1):
@@ -133,7 +144,7 @@ class _SoftDTW(torch.autograd.Function):
             cost = _cells(own, i, j, count)
             # The way to a cell before its own cost; to cells that don't exist there is none.
             soft = _cells(total, i + 1, j + 1, count) - cost
-            if ragged:
+            if blocked:
                 soft.masked_fill_(cost == NOWHERE, torch.inf)
             here = _cells(passed, i, j, count)
             top, end = int(i == 0), count - int(j - count + 1 == 0)  # the first row has nothing above it

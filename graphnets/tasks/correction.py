@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,14 +16,18 @@ from graphnets.data import MotionBatch, MotionDataModule
 from graphnets.encoders import Encoder, Features
 from graphnets.heads import CorrectionHead
 from graphnets.heads.correction import CosineTransform
-from graphnets.losses.movement import bone_error, displacement, roughness
+from graphnets.losses.movement import bone_error, comparable, displacement, roughness
 from graphnets.metrics import CorrectionQuality
 from graphnets.nn.masking import blank, clip_lengths
 from graphnets.nn.soft_dtw import soft_dtw, soft_dtw_divergence, squared_distances
 from graphnets.tasks.classification import Classification
 from graphnets.tasks.objective import Objective, ObjectiveOutput
 from graphnets.tasks.teacher import Teacher
+from graphnets.transforms import Streams
 from graphnets.transforms.base import AXES
+
+if TYPE_CHECKING:
+    from graphnets.tasks.task import Task
 
 HARD = 1e-3
 """Smoothing of the DTW that is reported, in squared units of the positions: nearly the hard minimum."""
@@ -37,7 +41,7 @@ class Correction(Objective):
               + \lambda_i [y_n = x_n] \overline{(\hat x_n - x_n)^2}\right]
 
     with the soft-DTW divergence D to the target y, which comes along as a modality
-    (:class:`graphnets.tasks.NearestCorrect`); the paper has the first two terms. :math:`E_b` is the relative change of
+    (:class:`graphnets.tasks.NearestCorrect`); the paper has the first two terms, the first without the division by the frames T. :math:`E_b` is the relative change of
     bone lengths, and the last term holds on to repetitions that are right.
 
     All is measured in the space that the transforms leave, which must be one that target and input share: give every
@@ -94,7 +98,8 @@ class Correction(Objective):
         self.feedback, self.coefficients, self.gamma = feedback, coefficients, gamma
         self.smoothness, self.bones, self.identity, self.dropout = smoothness, bones, identity, dropout
         self.transform, self.judge_path, self.truth = transform, judge, 1.0
-        self._judge: list[Teacher] = []  # in a list: no module of ours
+        self._judge: list[Teacher] = []  # in lists: no modules of ours
+        self._task: list[tuple[Task, str]] = []
 
     moves_along = True
 
@@ -113,7 +118,6 @@ class Correction(Objective):
             raise ValueError(f"a correction needs features at the joints; {type(encoder).__name__} has others")
         self.skeleton = encoder.skeleton
         told = self.classes if self.feedback else 0
-        # Two or three coordinates: known from the data; the head is made for three and checked in prepare().
         self.head = CorrectionHead(
             encoder.out_channels,
             encoder.out_joints,
@@ -140,17 +144,29 @@ class Correction(Objective):
                 f"no target comes along as {self.target!r}: set data.partners, e.g. to graphnets.tasks.NearestCorrect"
             )
         if self.judge_path and not self._judge:
-            self._judge = [self._find_judge(self.judge_path)]
+            self._judge = [self._find_judge(self.judge_path, list(classes))]
             self._judge[0].check_people(data)
 
-    def _find_judge(self, path: str) -> Teacher:
+    def _find_judge(self, path: str, classes: list[str]) -> Teacher:
         judge = Teacher(path)
         for name in judge.task.objectives:
             theirs = judge.task.objective(name)
-            if isinstance(theirs, Classification) and (theirs.label, theirs.num_classes) == (self.label, self.classes):
+            if isinstance(theirs, Classification) and (theirs.label, theirs.classes) == (self.label, classes):
+                if judge.task.modalities != (self.modality,):
+                    raise ValueError(
+                        f"{path}: the judge reads {', '.join(judge.task.modalities)}; corrected is {self.modality!r}"
+                    )
                 judge.objective = name
                 return judge
-        raise ValueError(f"{path}: the judge doesn't classify {self.label!r} into {self.classes}")
+        raise ValueError(f"{path}: the judge doesn't classify {self.label!r} into the classes of the store")
+
+    def attach(self, task: Task) -> None:
+        """See :meth:`Objective.attach`: whoever names the same label can be asked about corrected repetitions."""
+        for name in task.objectives:
+            theirs = task.objective(name)
+            if isinstance(theirs, Classification) and (theirs.label, theirs.num_classes) == (self.label, self.classes):
+                self._task = [(task, name)]
+                return
 
     def begin_epoch(self, progress: float) -> None:
         """See :meth:`Objective.begin_epoch`: less and less of the truth is told."""
@@ -172,14 +188,14 @@ class Correction(Objective):
             return ObjectiveOutput(corrected, corrected.sum() * 0.0, count=0)
         y, y_mask = self._positions(batch, self.target)
         lengths, target_lengths = clip_lengths(x, mask), clip_lengths(y, y_mask)
-        near = soft_dtw_divergence(
-            corrected.flatten(2), y.flatten(2), self.gamma, lengths.clamp(min=1), target_lengths.clamp(min=1)
-        )
+        pair = comparable(corrected, mask, y, y_mask)
+        near = soft_dtw_divergence(*pair, self.gamma, lengths.clamp(min=1), target_lengths.clamp(min=1))
+        away = (corrected - x).square().mean(-1).masked_fill(~mask, 0).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
         terms = {
             "divergence": near / lengths.clamp(min=1),
             "smoothness": self.smoothness * roughness(corrected, mask),
             "bones": self.bones * bone_error(corrected, x, mask, self.skeleton),
-            "identity": self.identity * self._own(batch, x.device) * (corrected - x).square().mean((1, 2, 3)),
+            "identity": self.identity * self._own(batch, x.device) * away,
         }
         logs = {name: value.detach().mean() for name, value in terms.items()}
         loss = torch.stack(list(terms.values())).sum(0).mean()
@@ -205,9 +221,8 @@ class Correction(Objective):
         x, mask = self._positions(batch, self.modality)
         y, y_mask = self._positions(batch, self.target)
         ends = clip_lengths(x, mask).clamp(min=1), clip_lengths(y, y_mask).clamp(min=1)
-        far = [
-            soft_dtw(squared_distances(s.flatten(2), y.flatten(2)), HARD, *ends).clamp(min=0) for s in (x, corrected)
-        ]
+        pairs = [comparable(s, mask, y, y_mask) for s in (x, corrected)]
+        far = [soft_dtw(squared_distances(*pair), HARD, *ends).clamp(min=0) for pair in pairs]
         found = {
             "before": far[0],
             "after": far[1],
@@ -222,14 +237,22 @@ class Correction(Objective):
             found |= {
                 "judged": torch.ones(len(x), device=x.device),
                 "success": (judged == wanted).float(),
+                "untouched": (before == wanted).float(),
                 "judge_right": (before == batch[self.label].to(x.device)).float(),
+            }
+        if self._task:
+            wanted = batch[f"{self.target}_{self.label}"].to(x.device)
+            found |= {
+                "own": torch.ones(len(x), device=x.device),
+                "by_itself": (self._by_itself(batch, corrected) == wanted).float(),
             }
         return found
 
     def summarize(self, metrics: MetricCollection) -> dict[str, float]:
-        """The figures; those of the judge only with one."""
+        """The figures; those of judges only with them."""
         values = {key: float(value) for key, value in metrics.compute().items()}
-        return {key: value for key, value in values.items() if math.isfinite(value)}
+        asked = ("success", "judge")
+        return {key: value for key, value in values.items() if math.isfinite(value) or not key.startswith(asked)}
 
     def table(self, output: ObjectiveOutput, batch: MotionBatch) -> dict[str, Any]:
         """A row a repetition: what it is, what it should be, and the measures."""
@@ -237,7 +260,9 @@ class Correction(Objective):
         if not output.measures:
             return columns
         columns["target"] = list(batch[f"{self.target}_id"])
-        return columns | {name: values.cpu().tolist() for name, values in output.measures.items() if name != "judged"}
+        return columns | {
+            name: values.cpu().tolist() for name, values in output.measures.items() if name not in ("judged", "own")
+        }
 
     def _positions(self, batch: MotionBatch, name: str) -> tuple[Tensor, Tensor]:
         """The first three channels, which must be positions; other streams may follow."""
@@ -259,11 +284,25 @@ class Correction(Objective):
         if self.feedback not in predictions:
             raise ValueError(f"no objective {self.feedback!r} before this one; there are {', '.join(predictions)}")
         guess = predictions[self.feedback].detach().softmax(1)
+        if guess.shape[1] != self.classes:
+            raise ValueError(
+                f"feedback {self.feedback!r} has {guess.shape[1]} classes, {self.label!r} has {self.classes}"
+            )
         if not self.training or self.label not in batch:
             return guess
         label = batch[self.label]
         tell = (torch.rand(len(guess), device=guess.device) < self.truth) & (label >= 0)
         return torch.where(tell[:, None], F.one_hot(label.clamp(min=0), self.classes).to(guess.dtype), guess)
+
+    @torch.no_grad()
+    def _by_itself(self, batch: MotionBatch, x: Tensor) -> Tensor:
+        """What the task itself takes the corrected repetitions for, ``[N]``: a judge that isn't independent."""
+        ((task, name),) = self._task
+        changed = restreamed(task, batch, x)
+        if changed is None:
+            return torch.full((len(x),), -1, device=x.device)
+        logits: Tensor = task.objective(name)(task.features(changed), changed, {}).prediction
+        return logits.argmax(1)
 
     @torch.no_grad()
     def _judged(self, batch: MotionBatch, x: Tensor) -> Tensor:
@@ -275,3 +314,21 @@ class Correction(Objective):
         judge.task.eval().to(x.device)
         predicted: Tensor = judge.task(changed)[judge.objective].prediction
         return predicted.argmax(1)
+
+
+def restreamed(task: Task, batch: MotionBatch, x: Tensor) -> MotionBatch | None:
+    """A transformed batch with other positions, as the encoder reads them; None if it reads more than streams of them.
+
+    Args:
+        task: Whose transforms made the batch.
+        batch: Transformed.
+        x: Positions ``[N, T, V, 3]``.
+    """
+    changed = copy.copy(batch)
+    before = changed[task.modality].x.shape
+    store = changed[task.modality]
+    store.x, store.channels = x, AXES
+    last = list(task.transforms.values())[-1:]
+    if last and isinstance(last[0], Streams):
+        changed = last[0](changed)
+    return changed if changed[task.modality].x.shape == before else None

@@ -80,6 +80,9 @@ class Objective(Configurable):
             data: Likewise.
         """
 
+    def attach(self, task: Task) -> None:
+        """Get to know whose objective it is, to ask it something in evaluation; before fitting and testing."""
+
     def begin_epoch(self, progress: float) -> None:
         """An epoch of training begins.
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from graphnets.data import Partners, Store
-from graphnets.nn.soft_dtw import soft_dtw, squared_distances
+from graphnets.losses.movement import comparable
+from graphnets.nn.soft_dtw import soft_dtw_divergence
 from graphnets.transforms import Center, Resample
 
 CHUNK = 256
@@ -17,8 +18,9 @@ CHUNK = 256
 class NearestCorrect(Partners):
     """The subject's own correct repetition that comes nearest (Zhao et al. 2022, arXiv 2208.03257, section 3.1).
 
-    Nearest by soft-DTW divergence of the positions, centred at the pelvis of the first frame, among the correct
-    repetitions of the same subject and exercise. A correct repetition is its own partner: there is nothing to correct.
+    Nearest by soft-DTW divergence of the positions, centred at the pelvis (its mean over the clip), among the correct
+    repetitions of the same subject and exercise. A correct repetition, and one without a label, is its own partner:
+    there is nothing to correct.
     Only repetitions on the same side of the protocol are compared, as a subject is on one side.
 
     Args:
@@ -60,16 +62,17 @@ class NearestCorrect(Partners):
                     f"the store {store.path} has no label {name!r}; it has {', '.join(store.card['labels'])}"
                 )
         right = index[self.label].isin(self.correct).to_numpy()
+        known = index[self.label].notna().to_numpy()  # of what nobody labelled, nobody knows what to correct
         keys = list(zip(index["subject"], *(index[name] for name in self.within), strict=True))
         groups: dict[tuple[str, ...], list[int]] = {}
         for place in np.flatnonzero(right):
             groups.setdefault(keys[place], []).append(int(place))
-        if alone := [i for i in range(len(rows)) if keys[i] not in groups]:
+        if alone := [i for i in np.flatnonzero(known) if keys[i] not in groups]:
             raise ValueError(
                 f"{len(alone)} repetitions have no correct one of the same subject and {', '.join(self.within)}, "
                 f"e.g. {index['id'].iloc[alone[0]]} ({self.label} is one of {', '.join(self.correct)})"
             )
-        wrong = [int(i) for i in np.flatnonzero(~right)]
+        wrong = [int(i) for i in np.flatnonzero(known & ~right)]
         pairs = torch.tensor([(i, j) for i in wrong for j in groups[keys[i]]], dtype=torch.int64).reshape(-1, 2)
         divergence = self._divergences(store, rows, pairs)
         partner = np.arange(len(rows))
@@ -83,19 +86,16 @@ class NearestCorrect(Partners):
 
     @torch.no_grad()
     def _divergences(self, store: Store, rows: np.ndarray, pairs: Tensor) -> Tensor:
-        """Of pairs of places in rows, ``[P]``, but for a term that depends on the first of a pair alone."""
+        """Of pairs of places in rows, ``[P]``."""
         if not len(pairs):
             return torch.zeros(0)
         center, resample = Center(modality=self.modality), Resample(self.frames, self.modality)
-        moved = []
+        moved, masks = [], []
         for part in torch.as_tensor(rows).split(CHUNK):
             here = center(resample(store.read(part, [self.modality])))[self.modality]
-            moved.append(here.x.masked_fill(~here.mask[..., None], 0).flatten(2))
-        x = torch.cat(moved)
-        right, which = pairs[:, 1].unique(return_inverse=True)
-        own = self._alignments(x, torch.stack([right, right], 1))
-        return self._alignments(x, pairs) - own[which] / 2
-
-    def _alignments(self, x: Tensor, pairs: Tensor) -> Tensor:
-        costs = ((x[p[:, 0]], x[p[:, 1]]) for p in pairs.split(CHUNK))
-        return torch.cat([soft_dtw(squared_distances(a, b), self.gamma) for a, b in costs])
+            moved.append(here.x)
+            masks.append(here.mask)
+        x, mask = torch.cat(moved), torch.cat(masks)
+        parts = ((i, j) for i, j in (p.T for p in pairs.split(CHUNK)))
+        both = (comparable(x[i], mask[i], x[j], mask[j]) for i, j in parts)
+        return torch.cat([soft_dtw_divergence(a, b, self.gamma) for a, b in both])

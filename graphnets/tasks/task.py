@@ -134,6 +134,7 @@ class Task(pl.LightningModule):
         data = self._data()
         for name in self.objectives:
             self.objective(name).prepare(data)
+            self.objective(name).attach(self)
             if stage == "fit":
                 self.objective(name).ready(self, data)
         self._fit_transforms(data)
