@@ -112,6 +112,9 @@ def run(kind: str, cli: MotionCLI) -> dict[str, Any]:
         objective = task.objective(name)
         classes = isinstance(objective, Classification)
         x, y = read(task, objective, data, "train")
+        other = inputs(task, task.transform(data.test_set.__getitems__([0])))
+        if other.shape[1] != x.shape[1]:
+            raise ValueError("recordings have different lengths: add the transform Resample, of the targets too")
         if kind == "mean":
             mean = y.nanmean(0)
             predict: Predictor = lambda new, mean=mean: mean.expand(len(new), -1)  # type: ignore[misc]  # noqa: E731

@@ -95,18 +95,21 @@ def work(job: Job, runs: Path) -> str | None:
 def table(done: Sequence[Job], runs: Path, title: str) -> Table:
     """Each metric over folds, and over seeds after folds were averaged."""
     records = {job: read_record(runs / job.name / "metrics.json") for job in done}
+    folds = {record.config.get("data.protocol.init_args.folds") for record in records.values()} - {None}
+    if folds - {len({job.fold for job in done})}:
+        raise ValueError(f"the protocol has {', '.join(map(str, folds))} folds; --folds must be that many")
     shown = Table(title=title)
     for column in ("test metric", "mean", "sd over seeds", "sd over folds", "worst fold", "best fold"):
         first = column == "test metric"
         shown.add_column(column, justify="left" if first else "right", no_wrap=first, overflow="fold")
-    seeds, folds = sorted({job.seed for job in done}), sorted({job.fold for job in done})
+    seeds, numbers = sorted({job.seed for job in done}), sorted({job.fold for job in done})
     for metric in next(iter(records.values())).test:
         value = {(job.seed, job.fold): record.test.get(metric) for job, record in records.items()}
         if any(v is None for v in value.values()):
             continue
         known = {key: v for key, v in value.items() if v is not None}
-        mean, over_seeds = mean_sd([fmean(known[s, f] for f in folds) for s in seeds])
-        each = [fmean(known[s, f] for s in seeds) for f in folds]
+        mean, over_seeds = mean_sd([fmean(known[s, f] for f in numbers) for s in seeds])
+        each = [fmean(known[s, f] for s in seeds) for f in numbers]
         spread = mean_sd(each)[1]
         cells = (mean, over_seeds, spread, min(each), max(each))
         shown.add_row(metric, *("-" if v is None else f"{v:.4f}" for v in cells))
@@ -131,7 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         problems = [p for p in pool.map(one, every) if p]
     if problems:
         sys.exit(f"error: {len(problems)} of {len(every)} runs failed; the same command does these again")
-    console.print(table(every, args.runs, f"{args.name}: {args.folds} folds"))
+    try:
+        shown = table(every, args.runs, f"{args.name}: {args.folds} folds")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    console.print(shown)
     if args.records:
         args.records.mkdir(parents=True, exist_ok=True)
         for job in every:

@@ -15,6 +15,9 @@ LIMITS = (0.05, 20.0)
 def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
     r"""The T that makes :math:`p_k^{1/T} / \sum_j p_j^{1/T}` likeliest (Guo et al. 2017, arXiv 1706.04599).
 
+    Of one recording in N + 2 the label is taken to be any other (after Platt 1999): where all are right, no temperature
+    would be low enough otherwise, and whatever comes next would be sure.
+
     Args:
         probabilities: ``[N, K]`` of recordings that the network hasn't learned from.
         true: Their classes, ``[N]`` int.
@@ -25,11 +28,14 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
     if not len(true):
         raise ValueError("a temperature needs validation recordings; there are none")
     logits = np.log(np.clip(probabilities, 1e-12, None))
+    wrong = 1 / (len(true) + 2)
+    target = np.full(logits.shape, wrong / max(logits.shape[1] - 1, 1))
+    target[np.arange(len(true)), true] = 1 - wrong
 
     def loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
         scaled -= scaled.max(1, keepdims=True)
-        found = np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(true)), true]
+        found = np.log(np.exp(scaled).sum(1)) - (target * scaled).sum(1)
         return float(found.mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(LIMITS)), method="bounded").x))

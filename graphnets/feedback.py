@@ -51,7 +51,11 @@ class Feedback:
 
 
 def give_feedback(
-    task: Task, batch: MotionBatch, temperatures: dict[str, float] | None = None, most: int = 5
+    task: Task,
+    batch: MotionBatch,
+    temperatures: dict[str, float] | None = None,
+    most: int = 5,
+    correct: list[str] | None = None,
 ) -> list[Feedback]:
     """Say what the task sees in a batch of repetitions.
 
@@ -60,6 +64,7 @@ def give_feedback(
         batch: As a store gives it.
         temperatures: By which the logits of classifications are divided, see :mod:`graphnets.calibration`.
         most: How many joints are named.
+        correct: Classes that are no mistakes; None for those whose names say so.
 
     Raises:
         ValueError: The task has no classification, or its transforms do more than resample, move and scale, so that a
@@ -81,14 +86,20 @@ def give_feedback(
     corrected = outputs[corrections[0]].prediction if corrections else None
     if corrected is not None:
         _undo(found, task, batch, ready, corrected)
-    judged = next((name for name, o in naming.items() if right_classes(o.classes)), None)
+    judged = next((name for name, o in naming.items() if right_classes(o.classes, correct)), None)
+    if correct and judged is None:
+        there = "; ".join(", ".join(o.classes) for o in naming.values())
+        raise ValueError(f"no classes {', '.join(correct)}; there are {there}")
     if judged is not None:
-        _blame(found, task, batch, ready, judged, outputs[judged].prediction, corrected, most)
+        right = right_classes(naming[judged].classes, correct)
+        _blame(found, task, batch, ready, judged, right, outputs[judged].prediction, corrected, most)
     return found
 
 
-def right_classes(classes: list[str]) -> list[int]:
-    """Which classes are correct repetitions, by their names."""
+def right_classes(classes: list[str], correct: list[str] | None = None) -> list[int]:
+    """Which classes are correct repetitions: those that are given, or else by their names."""
+    if correct:
+        return [k for k, name in enumerate(classes) if name in correct]
     return [k for k, name in enumerate(classes) if name == CORRECT or name.endswith(f"_{CORRECT}")]
 
 
@@ -98,14 +109,12 @@ def _blame(
     batch: MotionBatch,
     ready: MotionBatch,
     name: str,
+    right: list[int],
     logits: Tensor,
     corrected: Tensor | None,
     most: int,
 ) -> None:
     """Which joints and frames made it a mistake rather than the likeliest correct class."""
-    objective = task.objective(name)
-    assert isinstance(objective, Classification)
-    right = right_classes(objective.classes)
     said = logits.argmax(1)
     against = torch.tensor(right, device=logits.device)[logits[:, right].argmax(1)]
     changed = None if corrected is None else restreamed(task, ready, corrected)

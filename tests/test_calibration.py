@@ -28,6 +28,13 @@ def test_finds_the_temperature_that_the_labels_were_drawn_with(temperature: floa
         assert calibration_error(boastful, true) > 0.1
 
 
+def test_being_right_everywhere_is_no_reason_to_be_sure() -> None:
+    p = np.tile([0.9, 0.05, 0.05], (40, 1))
+    temperature = fit_temperature(p, np.zeros(40, dtype=int))
+    sure = 0.9 ** (1 / temperature) / (0.9 ** (1 / temperature) + 2 * 0.05 ** (1 / temperature))
+    assert sure == pytest.approx(1 - 1 / 42, abs=1e-3)
+
+
 def test_error_by_hand() -> None:
     p = np.array([[0.9, 0.1], [0.8, 0.2], [0.95, 0.05], [0.4, 0.6]])
     true = np.array([0, 1, 0, 1])

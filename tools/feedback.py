@@ -45,6 +45,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, help="folder of a trained run")
     parser.add_argument("--ids", nargs="+", help="only these recordings of the store")
     parser.add_argument("--subject", nargs="+", help="only these people of the store")
+    parser.add_argument(
+        "--correct", nargs="+", help="classes that are no mistakes, if their names don't end in correct"
+    )
     parser.add_argument("--fps", type=float, default=30.0, help="of a .npy file (%(default)s)")
     parser.add_argument("--model", type=Path, help="for a video: pose_landmarker_full.task ($GRAPHNETS_POSE_MODEL)")
     parser.add_argument(
@@ -59,12 +62,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def load(run: Path) -> tuple[Task, dict[str, float]]:
-    """The run's task, and a temperature for each classification that was validated.
+    """The run's task as it was tested, and a temperature for each classification that was validated.
 
     Raises:
         ValueError: There is no checkpoint.
     """
-    task = Task.from_checkpoint(run / "checkpoints" / "last.ckpt")
+    try:
+        tested = str(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["checkpoint"])
+    except (OSError, ValueError, KeyError):
+        tested = "last epoch"  # not finished
+    task = Task.from_checkpoint(run / "checkpoints" / ("last.ckpt" if tested == "last epoch" else tested))
     temperatures = {}
     for name in task.objectives:
         if isinstance(task.objective(name), Classification):
@@ -101,12 +108,14 @@ def from_file(path: Path, skeleton: Skeleton, fps: float, modality: str) -> Moti
     """
     try:
         x = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: not readable as an array: {error}") from None
     joints = skeleton.num_joints
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: not readable as an array: it holds no numbers")
     if x.ndim != 3 or x.shape[1:] != (joints, 3) or not len(x):
         raise ValueError(f"{path}: shape {x.shape}, expected [frames, {joints}, 3] for skeleton {skeleton.name!r}")
-    mask = np.isfinite(x).all(-1)
+    mask = np.asarray(np.isfinite(x).all(-1))
     if not mask.any() or not fps > 0:
         raise ValueError(f"{path}: no finite position, or --fps {fps} isn't above 0")
     batch = MotionBatch()
@@ -124,6 +133,10 @@ def batches(task: Task, args: argparse.Namespace) -> Iterator[MotionBatch]:
         return
     store = Store(args.source)
     rows = chosen(store, args)
+    seen = task.trained_on if task.trained_on.get("store_checksum") == store.checksum else {}
+    known = sorted(set(store.subjects[rows].tolist()) & set(seen.get("subjects", {}).get("train", [])))
+    if known:
+        print(f"trained on {', '.join(known)}: what is said of them is better than of strangers")
     for k in track(range(0, len(rows), CHUNK), "looking"):
         yield store.read(rows[k : k + CHUNK], [task.modality])
 
@@ -169,7 +182,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Feedback]:
     pictures: list[Path] = []
     drawn = 0
     for batch in batches(task, args):
-        part = give_feedback(task, batch, temperatures)
+        part = give_feedback(task, batch, temperatures, correct=args.correct)
         found += part
         for i, one in enumerate(part):
             if one.shares is not None and drawn < args.pictures:
@@ -198,7 +211,7 @@ def run_video(task: Task, temperatures: dict[str, float], args: argparse.Namespa
         recording = smooth(landmarks)
         skeleton = task.encoder.skeleton
         batch, places = repetitions(recording, skeleton, task.modality, args.exercise)
-        found = [] if batch is None else give_feedback(task, batch, temperatures)
+        found = [] if batch is None else give_feedback(task, batch, temperatures, correct=args.correct)
         clock.append(time.perf_counter())
         said = []
         for i, (one, place) in enumerate(zip(found, places, strict=True)):
@@ -234,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     try:
         run(parse(arguments), Console())
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

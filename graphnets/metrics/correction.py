@@ -19,9 +19,9 @@ class CorrectionQuality(Metric):
     they should have become: over all (``_all``), and over those that weren't of that class before (``_mistakes``);
     ``macro`` is the mean over the classes. ``success_untouched`` is that of the mistakes before the correction: what
     there was for nothing. ``judge_accuracy`` is what the judge makes of the untouched ones, ``judge_accuracy_mistakes``
-    of the mistakes among them. ``success_by_itself`` is the success on mistakes by the opinion of the corrector itself.
-    ``dtw_gain`` is :math:`1 - \sum \mathrm{DTW}_{after} / \sum \mathrm{DTW}_{before}` of the mistakes, of summed squared
-    distances.
+    of the mistakes among them. ``success_by_itself`` is the success on mistakes in the opinion of the corrector.
+    ``dtw_gain`` is :math:`1 - \sum \mathrm{DTW}_{after} / \sum \mathrm{DTW}_{before}` of the mistakes, from
+    sums of squared distances.
     ``moved_correct`` and ``moved_mistakes`` are mean distances of joints, ``bone_error`` a fraction, ``jerk_ratio``
     that of the squared third differences after and before.
 

@@ -39,8 +39,11 @@ def coefficients_of(x: Tensor, count: int, mode: Transform) -> Tensor:
 def movement_of(coefficients: Tensor, frames: int, mode: Transform) -> Tensor:
     """The movement of which these are the first coefficients, ``[N, M, K]`` -> ``[N, M, T]``; the others are 0.
 
-    With fewer frames than coefficients those beyond are cut off, as in the released code.
+    With fewer frames than coefficients, these are of the movement with zeros behind it, which are cut off; with
+    ``"legacy2d"`` the coefficients beyond are cut off instead, as in the released code, which is no inverse.
     """
+    if mode == "temporal" and frames < coefficients.shape[2]:
+        return movement_of(coefficients, coefficients.shape[2], mode)[:, :, :frames]
     kept = coefficients[:, :, :frames]
     time, rows = _bases(kept.new_zeros(1, kept.shape[1], frames), mode)
     if rows is None:

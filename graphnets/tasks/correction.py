@@ -41,8 +41,9 @@ class Correction(Objective):
               + \lambda_i [y_n = x_n] \overline{(\hat x_n - x_n)^2}\right]
 
     with the soft-DTW divergence D to the target y, which comes along as a modality
-    (:class:`graphnets.tasks.NearestCorrect`); the paper has the first two terms, the first without the division by the frames T. :math:`E_b` is the relative change of
-    bone lengths, and the last term holds on to repetitions that are right.
+    (:class:`graphnets.tasks.NearestCorrect`), over the joints that both observe; the paper has the first two terms, the
+    first without the division by the frames T. :math:`E_b` is the relative change of bone lengths, and the last term
+    holds on to repetitions that are right.
 
     All is measured in the space that the transforms leave, which must be one that target and input share: give every
     transform of geometry to both.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from graphnets.losses.movement import bone_error, bone_lengths, displacement, roughness
+from graphnets.losses.movement import bone_error, bone_lengths, comparable, displacement, roughness
 from graphnets.skeleton import Skeleton
 
 BODY = Skeleton.load("kinect20")
@@ -68,3 +69,23 @@ def test_displacement_and_what_is_masked() -> None:
     torch.testing.assert_close(displacement(poisoned, x, mask), displacement(moved, x, mask))
     torch.testing.assert_close(bone_error(poisoned, x, mask, BODY), bone_error(moved, x, mask, BODY))
     torch.testing.assert_close(roughness(poisoned, mask), roughness(moved, mask))
+
+
+def test_a_joint_that_one_never_saw_is_left_out_of_both() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x, y = torch.randn(2, 7, 5, 3, generator=generator), torch.randn(2, 9, 5, 3, generator=generator)
+    x_mask, y_mask = torch.ones(2, 7, 5, dtype=torch.bool), torch.ones(2, 9, 5, dtype=torch.bool)
+    x_mask[0, :, 1], y_mask[0, :, 3] = False, False
+    x_mask[1, 2:4, 0] = False  # a gap, to be bridged
+    a, b = comparable(x.masked_fill(~x_mask[..., None], torch.nan), x_mask, y, y_mask)
+    assert a.shape == (2, 7, 15) and b.shape == (2, 9, 15)
+    cost = torch.cdist(a, b).square()
+    for i, j in ((0, 0), (3, 5)):
+        near = sum(float((x[0, i, v] - y[0, j, v]).square().sum()) for v in (0, 2, 4)) * 5 / 3
+        assert float(cost[0, i, j]) == pytest.approx(near, rel=1e-5)
+    bridged = x[1].clone()
+    bridged[2, 0], bridged[3, 0] = (2 * x[1, 1, 0] + x[1, 4, 0]) / 3, (x[1, 1, 0] + 2 * x[1, 4, 0]) / 3
+    torch.testing.assert_close(a[1], bridged.flatten(1), atol=1e-6, rtol=1e-6)
+    x_mask[0] = False  # nothing in common: nothing to compare
+    a, b = comparable(x, x_mask, y, y_mask)
+    assert not a[0].any() and not b[0].any()

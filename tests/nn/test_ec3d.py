@@ -154,3 +154,10 @@ def test_our_metrics_give_the_published_figures() -> None:
     assert found["success_mistakes_macro"] == pytest.approx(91.96, abs=0.005)
     assert times["loss_corr"].mean() == pytest.approx(1.392, abs=5e-4)
     assert times["loss_org"].mean() == pytest.approx(3.532, abs=5e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 10, 25, 40])
+def test_fewer_frames_than_coefficients_go_there_and_back(frames: int) -> None:
+    x = torch.randn(2, 57, frames, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    back = movement_of(coefficients_of(x, 40, "temporal"), frames, "temporal")
+    torch.testing.assert_close(back, x)

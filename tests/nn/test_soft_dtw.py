@@ -127,7 +127,10 @@ def test_single_precision_far_from_the_origin() -> None:
         ((torch.zeros(2, 3, 3), 0.0), "gamma is 0"),
         ((torch.zeros(2, 3), 1.0), r"\[N, T, U\]"),
         ((torch.zeros(2, 0, 3), 1.0), "at least one frame"),
-        ((torch.zeros(2, 3, 3), 1.0, torch.tensor([3, 4])), r"lengths must be whole numbers \[2\] in 1 to 3, not \[3, 4\]"),
+        (
+            (torch.zeros(2, 3, 3), 1.0, torch.tensor([3, 4])),
+            r"lengths must be whole numbers \[2\] in 1 to 3, not \[3, 4\]",
+        ),
         ((torch.zeros(2, 3, 3), 1.0, None, torch.tensor([0, 1])), "other_lengths"),
     ],
 )
