@@ -49,9 +49,12 @@ def make_store(path: Path, card: dict[str, Any], rng: np.random.Generator) -> No
     longest = max((len(label["classes"]) for label in card["labels"].values()), default=1)
     with StoreWriter(path, card) as writer:
         for subject in subjects:
-            for k in range(longest):
+            right = "correct" in card["labels"].get("mistake", {"classes": ()})["classes"]
+            for k in range(longest + 10 * right):
                 # Each exercise both right and wrong.
                 labels = {n: s["classes"][k % len(s["classes"])] for n, s in card["labels"].items()}
+                if k >= longest:
+                    labels["mistake"] = "correct"
                 if "correctness" in labels:
                     labels["correctness"] = ("correct", "incorrect")[(k // 10) % 2]
                 modalities = {}
