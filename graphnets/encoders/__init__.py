@@ -2,6 +2,7 @@
 
 from graphnets.encoders.aagcn import AAGCN
 from graphnets.encoders.base import Encoder, Features
+from graphnets.encoders.bigru import BiGRU
 from graphnets.encoders.blockgcn import BlockGCN
 from graphnets.encoders.blocks import BlockEncoder
 from graphnets.encoders.ctrgcn import CTRGCN
@@ -19,6 +20,7 @@ __all__ = [
     "DCTGCN",
     "STGCN",
     "STGCNPP",
+    "BiGRU",
     "BlockEncoder",
     "BlockGCN",
     "DeepFit",
