@@ -286,6 +286,15 @@ def test_incomplete_folds_are_refused(tmp_path: Path, missing: int) -> None:
         read_table(write(tmp_path, *records))
 
 
+def test_who_validates_by_name_need_not_be_tested(tmp_path: Path) -> None:
+    held = [changed(make(0, k), "subjects.val", ["v1", "v2"]) for k in range(3)]
+    with pytest.raises(ValueError, match=r"incomplete, none tests the subjects \['v1', 'v2'\]"):
+        read_table(write(tmp_path, *held))
+    protocol = {"init_args": {"val_subjects": ["v1", "v2"], "folds": 3}}
+    named = [changed(record, "config.data.protocol", protocol) for record in held]
+    assert len(read_table(write(tmp_path, *named))) == 1
+
+
 def test_a_lone_fold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run0\.json': 0.*incomplete"):
         read_table(write(tmp_path, make(0, 0)))
