@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -147,13 +148,13 @@ def draw(one: Feedback, batch: MotionBatch, i: int, modality: str, args: argpars
     words = ", ".join(f"{c} ({p:.0%})" for c, p in one.said.values())
     written = []
     if one.corrected is not None:
-        path = args.out / f"{one.id}.gif"
+        path = args.out / f"{quote(one.id, safe=' ')}.gif"
         motion = {"fps": float(sequence.fps), "mask": sequence.mask, "title": f"{one.id}: {words}", "up": args.up}
         over = {"overlay": one.corrected[: len(sequence.x)], "overlay_mask": sequence.mask, "color": WRONG}
         written.append(viz.animate(sequence.x[..., :3], sequence.skeleton, path, **motion, **over))
     if one.shares is not None:
         seconds = len(sequence.x) / float(sequence.fps)
-        path = args.out / f"{one.id}_why.png"
+        path = args.out / f"{quote(one.id, safe=' ')}_why.png"
         written.append(viz.attribution(one.shares, sequence.skeleton, path, seconds, f"{one.id}: {words}"))
     return written
 
@@ -174,6 +175,8 @@ def show(found: list[Feedback], console: Console) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> list[Feedback]:
     """Look, write, draw."""
+    if not args.source.exists():
+        raise ValueError(f"{args.source}: no such store, file or video")
     task, temperatures = load(args.run)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.source.is_file() and args.source.suffix != ".npy":
@@ -223,7 +226,7 @@ def run_video(task: Task, temperatures: dict[str, float], args: argparse.Namespa
             corrected = None if one.corrected is None else one.corrected[:n].numpy()
             said.append(Said(place.start, place.end, lines, recorded, corrected))
         drawing = progress.add_task("drawing", total=len(landmarks))
-        path = args.out / f"{args.source.stem}.mp4"
+        path = args.out / f"{args.source.stem}_feedback.mp4"  # never the video itself
         tick = lambda n: progress.update(drawing, completed=n)  # noqa: E731
         write_overlay(args.source, landmarks, said, skeleton, path, args.source.stem, tick)
         clock.append(time.perf_counter())

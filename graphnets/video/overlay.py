@@ -72,25 +72,30 @@ def write_overlay(
         scale = min(1.0, MAX_HEIGHT / reader.height)
         size = _even(reader.width * scale), _even(reader.height * scale)
         whole = size[0] + _even(PANEL * size[1]), size[1]
-        target = str(temporary.with_suffix(".mp4"))
-        out = cv2.VideoWriter(target, cv2.VideoWriter.fourcc(*"mp4v"), landmarks.fps, whole)
-        if not out.isOpened():
-            raise ValueError(f"{path}: this OpenCV can't write MP4 files")
-        for t, (_, picture) in enumerate(reader):
-            if t >= len(landmarks):
-                break
-            canvas = np.full((whole[1], whole[0], 3), 255, np.uint8)
-            canvas[:, : size[0]] = cv2.resize(picture, size)
-            _body(cv2, canvas, landmarks.pixels[t] * scale, seen[t], body, GREEN, 3)
-            _write(cv2, canvas, [title, *_lines(said, t)], size)
-            now = next((s for s in said if s.start <= t <= s.end), None)
-            if now is not None:
-                _panel(cv2, canvas, now, t, skeleton, size)
-            out.write(canvas[..., ::-1])
-            if tick:
-                tick(t + 1)
+        target = temporary.with_suffix(".mp4")  # by which OpenCV knows the format
+        out = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), landmarks.fps, whole)
+        try:
+            if not out.isOpened():
+                raise ValueError(f"{path}: this OpenCV can't write MP4 files")
+            for t, (_, picture) in enumerate(reader):
+                if t >= len(landmarks):
+                    break
+                canvas = np.full((whole[1], whole[0], 3), 255, np.uint8)
+                canvas[:, : size[0]] = cv2.resize(picture, size)
+                _body(cv2, canvas, landmarks.pixels[t] * scale, seen[t], body, GREEN, 3)
+                _write(cv2, canvas, [title, *_lines(said, t)], size)
+                now = next((s for s in said if s.start <= t <= s.end), None)
+                if now is not None:
+                    _panel(cv2, canvas, now, t, skeleton, size)
+                out.write(canvas[..., ::-1])
+                if tick:
+                    tick(t + 1)
+        except BaseException:  # an interruption too must leave nothing half-written
+            out.release()
+            target.unlink(missing_ok=True)
+            raise
         out.release()
-        Path(target).replace(temporary)
+        target.replace(temporary)
     return path
 
 

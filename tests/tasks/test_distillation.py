@@ -541,7 +541,8 @@ def test_of_what_the_teacher_does_not_see_it_says_nothing(store: Store, teacher:
 def test_a_copy_can_be_made_after_an_evaluation(store: Store, teacher: Path) -> None:
     task = student(Distillation(str(teacher), Hint(6, 8), taps={"blocks.0": "blocks.0"}))
     task.eval()(MotionDataModule(store, "split").train_set.__getitems__([0, 1]))
-    copy.deepcopy(task)
+    twin = copy.deepcopy(task)
+    assert all(torch.equal(a, b) for a, b in zip(task.parameters(), twin.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,13 @@ def test_the_film_has_every_frame_and_a_panel(tmp_path: Path) -> None:
     assert batch is not None
     clip = batch["pose"].x[0].numpy()
     said = [Said(place.start, place.end, ["mistake: none 90%"], clip, clip + 0.1)]
+
+    def interrupt(frame: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_overlay(tmp_path / "in.mp4", found, said, Skeleton.load("kinect20"), tmp_path / "out.mp4", tick=interrupt)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
     ticks: list[int] = []
     path = write_overlay(
         tmp_path / "in.mp4", found, said, Skeleton.load("kinect20"), tmp_path / "out.mp4", "in", ticks.append
